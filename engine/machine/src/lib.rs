@@ -1,0 +1,18 @@
+//! What every machine is made of: time as an argument, partitions, batches, timers, bounds.
+//! Owns: nothing but the types.   Takes: time and randomness as values.
+//! Gives: `Now`, `Partition`, `Batch`, `Wheel`, `Limits`.
+//! Never: a clock, a socket, a file, a thread.
+
+pub mod batch;
+pub mod limits;
+pub mod partition;
+pub mod random;
+pub mod time;
+pub mod wheel;
+
+pub use batch::{Batch, Key, Op, Record};
+pub use limits::Limits;
+pub use partition::{PARTITIONS, Partition, Partitioner};
+pub use random::Random;
+pub use time::{Instant, Now, Wall};
+pub use wheel::{TimerId, Wheel};

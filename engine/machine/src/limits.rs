@@ -1,0 +1,57 @@
+//! Every bound, with its arithmetic and its answer. Each is a key of `[limits]` under its own name.
+
+/// The bounds in force. `Limits::default()` is the documented default of each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// 64 sources × 8 KiB = 512 KiB for one user at worst. Beyond it: 403 with a reason, nothing stored (503 would take the
+    /// whole server out of the peer's use, RFC 3261 §21.5.4).
+    pub publications_per_user_max: u32,
+    /// 200 000 × 400 B = 80 MB for the most watched user. Beyond it: 403.
+    pub subscriptions_per_presentity_max: u32,
+    /// 10 000 lists nobody has by hand; a resource list server's whole clientele may share one identity. Beyond it: 403.
+    pub subscriptions_per_watcher_max: u32,
+    /// One body of SIP. 64 KiB holds 100 tuples. Beyond it: 413.
+    pub body_bytes_max: u32,
+    /// The header section of one message: 64 KiB is far beyond RFC 4475's longest. Beyond it: 513.
+    pub head_bytes_max: u32,
+    /// Depth of nested elements. PIDF with every extension needs 8. Beyond it: 400.
+    pub xml_depth_max: u32,
+    /// Elements and attributes of one document: 64 KiB hold no more than 16 384 in earnest. Beyond it: 400.
+    pub xml_nodes_max: u32,
+    /// One rendered view; compositions above it are refused at the PUBLISH that would make them. Beyond it: 413.
+    pub view_bytes_max: u32,
+    /// Server transactions remembered by one shard: 500 000 × 600 B = 300 MB at worst, 32 s of 15 000 requests a second.
+    /// Beyond it: 503 with Retry-After, the whole node is overloaded.
+    pub transactions_max: u32,
+    /// Unanswered NOTIFYs to one next hop; what is owed beyond waits for answers.
+    pub unanswered_per_hop_max: u32,
+    /// From one address that is neither loopback nor a trusted peer. Beyond it: 503 with Retry-After to that source.
+    pub requests_per_second_per_source_max: u32,
+    /// TCP connections from one address that is neither loopback nor trusted. Beyond it: closed at once.
+    pub connections_per_source_max: u32,
+    /// Bytes queued towards one connection; a peer that reads slower is closed, nobody waits for it.
+    pub connection_queue_bytes_max: u32,
+    /// Resident memory of the process; new state is refused with 503 beyond. 0: 80 % of what this process may use.
+    pub memory_bytes_max: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            publications_per_user_max: 64,
+            subscriptions_per_presentity_max: 200_000,
+            subscriptions_per_watcher_max: 10_000,
+            body_bytes_max: 65_536,
+            head_bytes_max: 65_536,
+            xml_depth_max: 32,
+            xml_nodes_max: 16_384,
+            view_bytes_max: 1_048_576,
+            transactions_max: 500_000,
+            unanswered_per_hop_max: 512,
+            requests_per_second_per_source_max: 2_000,
+            connections_per_source_max: 100,
+            connection_queue_bytes_max: 4_194_304,
+            memory_bytes_max: 0,
+        }
+    }
+}
