@@ -7,6 +7,7 @@ pub mod batch;
 pub mod limits;
 pub mod partition;
 pub mod random;
+pub mod settings;
 pub mod time;
 pub mod wheel;
 

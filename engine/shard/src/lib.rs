@@ -6,4 +6,4 @@
 pub mod inputs;
 pub mod outputs;
 pub mod record;
-pub mod settings;
+pub use machine::settings;

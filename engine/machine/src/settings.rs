@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use machine::Limits;
+use crate::Limits;
 
 /// One configuration in force. A reload brings a new one to every shard as an input.
 #[derive(Clone, Debug)]
