@@ -1,0 +1,211 @@
+//! Characters of RFC 3261 §25.1, linear whitespace, quoted strings, comma lists.
+
+use memchr::memchr;
+
+/// `token`
+pub(crate) const TOKEN: u8 = 1;
+/// `user`, an escape's digits aside
+pub(crate) const USER: u8 = 2;
+/// `paramchar` of a URI
+pub(crate) const PARAM: u8 = 4;
+/// `hname` and `hvalue` of a URI with their separators
+pub(crate) const HEADERS: u8 = 8;
+/// letters of a host name; the underscore is common enough to be borne
+pub(crate) const HOST: u8 = 16;
+/// `word`, of which a Call-ID is made
+pub(crate) const WORD: u8 = 32;
+/// what an absolute URI of any scheme may hold
+pub(crate) const URI: u8 = 64;
+/// an unquoted parameter value: a token, or a host
+pub(crate) const VALUE: u8 = 128;
+
+static CLASS: [u8; 256] = {
+    let mut class = [0u8; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        if (byte as u8).is_ascii_alphanumeric() {
+            class[byte] = 0xff;
+        }
+        byte += 1;
+    }
+    let mut set = 0;
+    while set < SETS.len() {
+        let (bit, letters) = SETS[set];
+        let mut at = 0;
+        while at < letters.len() {
+            class[letters[at] as usize] |= bit;
+            at += 1;
+        }
+        set += 1;
+    }
+    class
+};
+
+const SETS: [(u8, &[u8]); 8] = [
+    (TOKEN, b"-.!%*_+`'~"),
+    (USER, b"-_.!~*'()%&=+$,;?/"),
+    (PARAM, b"-_.!~*'()%[]/:&+$"),
+    (HEADERS, b"-_.!~*'()%[]/?:+$=&"),
+    (HOST, b"-._"),
+    (WORD, b"-.!%*_+`'~()<>:\\\"/[]?{}"),
+    (URI, b"-_.!~*'()%;/?:@&=+$,[]#"),
+    (VALUE, b"-.!%*_+`'~[]:/@()$&?={}|^#"),
+];
+
+pub(crate) fn is(byte: u8, class: u8) -> bool {
+    CLASS[byte as usize] & class != 0
+}
+
+/// Every byte is of the class; true for nothing.
+pub(crate) fn all(bytes: &[u8], class: u8) -> bool {
+    bytes.iter().all(|&byte| is(byte, class))
+}
+
+pub(crate) fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && all(bytes, TOKEN)
+}
+
+/// Space, tab, and the line ends of a fold.
+pub(crate) fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
+    while let [first, rest @ ..] = bytes
+        && is_space(*first)
+    {
+        bytes = rest;
+    }
+    while let [rest @ .., last] = bytes
+        && is_space(*last)
+    {
+        bytes = rest;
+    }
+    bytes
+}
+
+pub(crate) fn trim_text(text: &str) -> &str {
+    text.trim_matches([' ', '\t', '\r', '\n'])
+}
+
+/// Every `%` is followed by two hexadecimal digits.
+pub(crate) fn escapes_are_whole(bytes: &[u8]) -> bool {
+    let mut rest = bytes;
+    while let Some(at) = memchr(b'%', rest) {
+        match rest.get(at + 1..at + 3) {
+            Some(digits) if digits.iter().all(u8::is_ascii_hexdigit) => rest = &rest[at + 3..],
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// The length of the quoted string that `bytes` starts with, quotes included; none if it doesn't end.
+pub(crate) fn quoted(bytes: &[u8]) -> Option<usize> {
+    if bytes.first() != Some(&b'"') {
+        return None;
+    }
+    let mut at = 1;
+    loop {
+        match bytes.get(at)? {
+            b'\\' => at += 2,
+            b'"' => return Some(at + 1),
+            _ => at += 1,
+        }
+    }
+}
+
+/// Decimal digits to a number; what is too large is the largest. None without or with other letters.
+pub(crate) fn number(bytes: &[u8]) -> Option<u64> {
+    if bytes.is_empty() {
+        return None;
+    }
+    let mut number = 0u64;
+    for byte in bytes {
+        if !byte.is_ascii_digit() {
+            return None;
+        }
+        number = number
+            .saturating_mul(10)
+            .saturating_add(u64::from(byte - b'0'));
+    }
+    Some(number)
+}
+
+/// A number that saturates at 32 bits, the range of delta-seconds (RFC 3261 §20.19).
+pub(crate) fn number32(bytes: &[u8]) -> Option<u32> {
+    number(bytes).map(|number| u32::try_from(number).unwrap_or(u32::MAX))
+}
+
+/// The values of a comma list, trimmed; commas in quotes and angle brackets don't part, empty values don't show.
+#[derive(Clone)]
+pub(crate) struct Values<'b> {
+    rest: &'b [u8],
+}
+
+impl<'b> Values<'b> {
+    pub(crate) fn new(value: &'b [u8]) -> Values<'b> {
+        Values { rest: value }
+    }
+}
+
+impl<'b> Iterator for Values<'b> {
+    type Item = &'b [u8];
+
+    fn next(&mut self) -> Option<&'b [u8]> {
+        while !self.rest.is_empty() {
+            let end = comma(self.rest);
+            let value = trim(&self.rest[..end]);
+            self.rest = self.rest.get(end + 1..).unwrap_or_default();
+            if !value.is_empty() {
+                return Some(value);
+            }
+        }
+        None
+    }
+}
+
+/// Where the first separating comma stands, or the end.
+fn comma(bytes: &[u8]) -> usize {
+    // Most header lines hold one value.
+    let Some(first) = memchr(b',', bytes) else {
+        return bytes.len();
+    };
+    let (mut at, mut bracket) = (0, false);
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'"' if !bracket => match quoted(&bytes[at..]) {
+                Some(length) => at += length - 1,
+                None => return bytes.len(),
+            },
+            b'<' => bracket = true,
+            b'>' => bracket = false,
+            b',' if !bracket => return at,
+            _ => {}
+        }
+        at += 1;
+    }
+    // An angle bracket that never closes hides no comma.
+    if bracket { first } else { bytes.len() }
+}
+
+/// The bytes with whole escapes undone; a `%` without two digits stays.
+pub(crate) fn unescaped(bytes: &[u8]) -> impl Iterator<Item = u8> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let byte = *bytes.get(at)?;
+        at += 1;
+        if byte != b'%' {
+            return Some(byte);
+        }
+        let digits = bytes.get(at..at + 2).and_then(|digits| {
+            let high = char::from(digits[0]).to_digit(16)?;
+            let low = char::from(digits[1]).to_digit(16)?;
+            Some((high * 16 + low) as u8)
+        });
+        if digits.is_some() {
+            at += 2;
+        }
+        digits.or(Some(byte))
+    })
+}

@@ -1,0 +1,141 @@
+//! The lines of a header section. The parser and the stream framing share this reader, so that they never
+//! disagree about where a header field begins or which one is Content-Length.
+
+use memchr::memchr2;
+
+use crate::lexical::{self, TOKEN};
+use crate::name::Name;
+
+/// One header field: where its name and value stand in the message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line {
+    pub(crate) start: u32,
+    pub(crate) value: u32,
+    pub(crate) end: u32,
+    pub(crate) name_length: u16,
+    pub(crate) name: Name,
+    /// False when there is no token before a colon.
+    pub(crate) whole: bool,
+}
+
+impl Line {
+    pub(crate) const NONE: Line = Line {
+        start: 0,
+        value: 0,
+        end: 0,
+        name_length: 0,
+        name: Name::Other,
+        whole: false,
+    };
+}
+
+/// Reads lines, folds joined. RFC 3261 §7: a line ends with CRLF. A message whose first line ends with LF
+/// alone may do so everywhere (saved messages, RFC 5118's among them, lose their CRs); otherwise a CR or LF of its own ends
+/// nothing and is a flaw, so that no peer sees other lines than we do.
+pub(crate) struct Lines<'b> {
+    bytes: &'b [u8],
+    at: usize,
+    bare: bool,
+    first: bool,
+    /// A CR or LF stood alone inside a line.
+    pub(crate) stray: bool,
+}
+
+impl<'b> Lines<'b> {
+    pub(crate) fn new(bytes: &'b [u8]) -> Lines<'b> {
+        Lines {
+            bytes,
+            at: 0,
+            bare: false,
+            first: true,
+            stray: false,
+        }
+    }
+
+    /// Where the next line starts: after the empty line, where the body does.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// The next line without its end, as a range; none at the empty line or the end of the bytes.
+    pub(crate) fn next_range(&mut self) -> Option<(usize, usize)> {
+        let start = self.at;
+        if start >= self.bytes.len() {
+            return None;
+        }
+        let mut from = start;
+        loop {
+            let Some(found) = memchr2(b'\r', b'\n', &self.bytes[from..]) else {
+                self.at = self.bytes.len();
+                return Some((start, self.at));
+            };
+            let end = from + found;
+            let Some(next) = self.line_end(end) else {
+                self.stray = true;
+                from = end + 1;
+                continue;
+            };
+            self.at = next;
+            if end == start {
+                return None;
+            }
+            // RFC 3261 §7.3.1: a line that starts with whitespace continues the one before.
+            if !self.first && matches!(self.bytes.get(next), Some(b' ' | b'\t')) {
+                from = next;
+                continue;
+            }
+            self.first = false;
+            return Some((start, end));
+        }
+    }
+
+    /// Where the next line starts if a line end stands at `end`.
+    fn line_end(&mut self, end: usize) -> Option<usize> {
+        if self.bytes[end] == b'\n' {
+            self.bare |= self.first;
+            return self.bare.then_some(end + 1);
+        }
+        (self.bytes.get(end + 1) == Some(&b'\n')).then_some(end + 2)
+    }
+
+    /// The next header field.
+    pub(crate) fn next_line(&mut self) -> Option<Line> {
+        let (start, end) = self.next_range()?;
+        Some(read(self.bytes, start, end))
+    }
+}
+
+fn read(bytes: &[u8], start: usize, end: usize) -> Line {
+    let mut at = start;
+    while at < end && lexical::is(bytes[at], TOKEN) {
+        at += 1;
+    }
+    let name = &bytes[start..at];
+    while at < end && matches!(bytes[at], b' ' | b'\t') {
+        at += 1;
+    }
+    let short = u16::try_from(name.len()).unwrap_or_default();
+    if at == end || bytes[at] != b':' || short == 0 {
+        return Line {
+            start: start as u32,
+            value: end as u32,
+            end: end as u32,
+            ..Line::NONE
+        };
+    }
+    let (mut value, mut last) = (at + 1, end);
+    while value < last && lexical::is_space(bytes[value]) {
+        value += 1;
+    }
+    while last > value && lexical::is_space(bytes[last - 1]) {
+        last -= 1;
+    }
+    Line {
+        start: start as u32,
+        value: value as u32,
+        end: last as u32,
+        name_length: short,
+        name: Name::read(name),
+        whole: true,
+    }
+}

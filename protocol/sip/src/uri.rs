@@ -1,0 +1,218 @@
+//! URIs: sip, sips (RFC 3261 §19.1), tel (RFC 3966), and any other scheme as an opaque text.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::lexical::{self, HEADERS, HOST, URI, USER};
+use crate::{Flaw, Params};
+
+/// The schemes that mean something to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// `sip:`
+    Sip,
+    /// `sips:`
+    Sips,
+    /// `tel:`
+    Tel,
+    /// Any other; the URI's content is in `opaque`.
+    Other,
+}
+
+/// A URI taken apart. Its pieces stand as written: escapes are not undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Uri<'b> {
+    /// Which scheme.
+    pub scheme: Scheme,
+    /// What stands before the `@` and a password; none in tel and others.
+    pub user: Option<&'b str>,
+    /// What stands between user and `@` after a colon (deprecated by RFC 3261 §19.1.1).
+    pub password: Option<&'b str>,
+    /// Host name or address, IPv6 with its brackets; empty in tel and others.
+    pub host: &'b str,
+    /// The port, if written.
+    pub port: Option<u16>,
+    /// URI parameters.
+    pub params: Params<'b>,
+    /// What follows the `?`.
+    pub headers: Option<&'b str>,
+    /// The number of a tel URI without its parameters; everything after the colon of other schemes; else empty.
+    pub opaque: &'b str,
+    text: &'b str,
+}
+
+impl<'b> Uri<'b> {
+    /// Takes a URI apart, strictly by its grammar. The flaw's status is 400: whether a scheme is served is asked elsewhere.
+    pub fn parse(text: &'b str) -> Result<Uri<'b>, Flaw> {
+        let (scheme, rest) = text.split_once(':').ok_or(BAD_SCHEME)?;
+        let mut letters = scheme.bytes();
+        let well_formed = letters
+            .next()
+            .is_some_and(|byte| byte.is_ascii_alphabetic())
+            && letters.all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+        if !well_formed {
+            return Err(BAD_SCHEME);
+        }
+        if scheme.eq_ignore_ascii_case("sip") {
+            sip(Scheme::Sip, text, rest)
+        } else if scheme.eq_ignore_ascii_case("sips") {
+            sip(Scheme::Sips, text, rest)
+        } else if scheme.eq_ignore_ascii_case("tel") {
+            tel(text, rest)
+        } else if !rest.is_empty() && lexical::all(rest.as_bytes(), URI) {
+            Ok(Uri {
+                opaque: rest,
+                ..Uri::of(Scheme::Other, text)
+            })
+        } else {
+            Err(BAD_URI)
+        }
+    }
+
+    fn of(scheme: Scheme, text: &'b str) -> Uri<'b> {
+        Uri {
+            scheme,
+            user: None,
+            password: None,
+            host: "",
+            port: None,
+            params: Params::default(),
+            headers: None,
+            opaque: "",
+            text,
+        }
+    }
+
+    /// As written.
+    pub fn text(&self) -> &'b str {
+        self.text
+    }
+
+    /// The value of a URI parameter.
+    pub fn param(&self, name: &str) -> Option<&'b str> {
+        self.params.value(name)
+    }
+
+    /// True if a URI parameter is there, with or without a value.
+    pub fn has_param(&self, name: &str) -> bool {
+        self.params.has(name)
+    }
+
+    /// The host as an address, if it is one.
+    pub fn address(&self) -> Option<IpAddr> {
+        address(self.host)
+    }
+}
+
+const BAD_SCHEME: Flaw = Flaw::whole(400, "Bad URI: no scheme");
+const BAD_URI: Flaw = Flaw::whole(400, "Bad URI");
+const BAD_HOST: Flaw = Flaw::whole(400, "Bad URI: no usable host");
+const BAD_PORT: Flaw = Flaw::whole(400, "Bad URI: no usable port");
+const BAD_USER: Flaw = Flaw::whole(400, "Bad URI: user part");
+
+fn sip<'b>(scheme: Scheme, text: &'b str, rest: &'b str) -> Result<Uri<'b>, Flaw> {
+    let mut uri = Uri::of(scheme, text);
+    // Nothing behind the user part may hold a raw `@`, so the first one ends it.
+    let rest = match rest.split_once('@') {
+        None => rest,
+        Some((user, rest)) => {
+            let (user, password) = match user.split_once(':') {
+                Some((user, password)) => (user, Some(password)),
+                None => (user, None),
+            };
+            if user.is_empty() || !is_user(user) || !password.is_none_or(is_user) {
+                return Err(BAD_USER);
+            }
+            uri.user = Some(user);
+            uri.password = password;
+            rest
+        }
+    };
+    let end = rest.find([';', '?']).unwrap_or(rest.len());
+    (uri.host, uri.port) = host_and_port(&rest[..end])?;
+    let rest = &rest[end..];
+    let (params, headers) = match rest.split_once('?') {
+        Some((params, headers)) => (params, Some(headers)),
+        None => (rest, None),
+    };
+    uri.params = Params::new(params);
+    uri.headers = headers;
+    let headers = headers.unwrap_or_default().as_bytes();
+    if !uri.params.are_well_formed_in_uri()
+        || !lexical::all(headers, HEADERS)
+        || !lexical::escapes_are_whole(headers)
+    {
+        return Err(BAD_URI);
+    }
+    Ok(uri)
+}
+
+fn is_user(text: &str) -> bool {
+    lexical::all(text.as_bytes(), USER) && lexical::escapes_are_whole(text.as_bytes())
+}
+
+fn tel<'b>(text: &'b str, rest: &'b str) -> Result<Uri<'b>, Flaw> {
+    let end = rest.find(';').unwrap_or(rest.len());
+    let (number, params) = rest.split_at(end);
+    let params = Params::new(params);
+    let digits = number.strip_prefix('+').unwrap_or(number);
+    // RFC 3966 §3: digits, for local numbers also hexadecimal ones, * and #, with visual separators.
+    let good = digits
+        .bytes()
+        .all(|byte| byte.is_ascii_hexdigit() || b"-.()*#".contains(&byte));
+    if digits.is_empty() || !good || !params.are_well_formed_in_uri() {
+        return Err(Flaw::whole(400, "Bad tel URI"));
+    }
+    Ok(Uri {
+        params,
+        opaque: number,
+        ..Uri::of(Scheme::Tel, text)
+    })
+}
+
+/// Splits `host`, `host:port`, `[address]:port`.
+fn host_and_port(text: &str) -> Result<(&str, Option<u16>), Flaw> {
+    let (host, port) = split_port(text);
+    if !is_host(host) {
+        return Err(BAD_HOST);
+    }
+    match port {
+        None => Ok((host, None)),
+        Some(port) => Ok((host, Some(read_port(port).ok_or(BAD_PORT)?))),
+    }
+}
+
+/// Parts a host, brackets kept, from what stands after its colon.
+pub(crate) fn split_port(text: &str) -> (&str, Option<&str>) {
+    let after = match text.find(']') {
+        Some(end) if text.starts_with('[') => end + 1,
+        _ => 0,
+    };
+    match text[after..].find(':') {
+        Some(colon) => (&text[..after + colon], Some(&text[after + colon + 1..])),
+        None => (text, None),
+    }
+}
+
+pub(crate) fn read_port(text: &str) -> Option<u16> {
+    lexical::number(text.as_bytes()).and_then(|port| u16::try_from(port).ok())
+}
+
+pub(crate) fn is_host(host: &str) -> bool {
+    match host.strip_prefix('[') {
+        // RFC 5954 §4.1 corrects the grammar of RFC 3261: an IPv6 address is what everybody else calls one.
+        Some(_) => address(host).is_some(),
+        None => !host.is_empty() && lexical::all(host.as_bytes(), HOST),
+    }
+}
+
+/// An address as hosts are written; IPv6 in brackets.
+pub(crate) fn address(host: &str) -> Option<IpAddr> {
+    match host.strip_prefix('[') {
+        Some(rest) => rest
+            .strip_suffix(']')?
+            .parse::<Ipv6Addr>()
+            .ok()
+            .map(IpAddr::V6),
+        None => host.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
+    }
+}

@@ -1,0 +1,124 @@
+//! Via (RFC 3261 §20.42, RFC 3581).
+
+use std::net::IpAddr;
+
+use crate::lexical::{self, TOKEN};
+use crate::{Flaw, Message, Name, Params, uri};
+
+/// One hop: by what transport a request came and where its response goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Via<'b> {
+    /// `UDP`, `TCP`, `TLS`, `SCTP`, `WS`, `WSS` or another, as written.
+    pub transport: &'b str,
+    /// Host of sent-by, IPv6 with its brackets.
+    pub host: &'b str,
+    /// Port of sent-by.
+    pub port: Option<u16>,
+    /// The branch; none in requests of RFC 2543 peers.
+    pub branch: Option<&'b str>,
+    /// All parameters.
+    pub params: Params<'b>,
+    sent_by: &'b str,
+    sip: bool,
+}
+
+const BAD: Flaw = Flaw::bad(Name::Via, "Bad Via");
+
+impl<'b> Via<'b> {
+    /// Reads one value: protocol, transport, sent-by; the grammar of the rest is looked at by `check`.
+    pub fn parse(text: &'b str) -> Result<Via<'b>, Flaw> {
+        let text = lexical::trim_text(text);
+        let (head, params) = text.split_at(text.find(';').unwrap_or(text.len()));
+        let (protocol, rest) = part(head, '/')?;
+        let (version, rest) = part(rest, '/')?;
+        let rest = rest.trim_start_matches([' ', '\t', '\r', '\n']);
+        let (transport, sent_by) = rest.split_once([' ', '\t', '\r', '\n']).ok_or(BAD)?;
+        let sent_by = lexical::trim_text(sent_by);
+        let (host, port) = uri::split_port(sent_by);
+        let host = lexical::trim_text(host);
+        let port = match port {
+            Some(port) => Some(uri::read_port(lexical::trim_text(port)).ok_or(BAD)?),
+            None => None,
+        };
+        if host.is_empty() || transport.is_empty() || !lexical::all(transport.as_bytes(), TOKEN) {
+            return Err(BAD);
+        }
+        let params = Params::new(params);
+        Ok(Via {
+            transport,
+            host,
+            port,
+            branch: params.value("branch").filter(|branch| !branch.is_empty()),
+            params,
+            sent_by,
+            sip: protocol.eq_ignore_ascii_case("SIP") && version == "2.0",
+        })
+    }
+
+    /// Host and port as written.
+    pub fn sent_by(&self) -> &'b str {
+        self.sent_by
+    }
+
+    /// The `received` address; IPv6 with or without brackets (RFC 5118 §4.5).
+    pub fn received(&self) -> Option<IpAddr> {
+        let text = self.params.value("received")?;
+        uri::address(text).or_else(|| text.parse().ok())
+    }
+
+    /// `rport` (RFC 3581): none when absent, `Some(None)` when asked for, else the port.
+    pub fn rport(&self) -> Option<Option<u16>> {
+        self.params
+            .get("rport")
+            .map(|value| value.and_then(uri::read_port))
+    }
+
+    /// The `maddr` host.
+    pub fn maddr(&self) -> Option<&'b str> {
+        self.params.value("maddr")
+    }
+
+    /// The `ttl` for multicast.
+    pub fn ttl(&self) -> Option<u8> {
+        self.params.value("ttl")?.parse().ok()
+    }
+
+    /// The sent-by host as an address, if it is one.
+    pub fn address(&self) -> Option<IpAddr> {
+        uri::address(self.host)
+    }
+
+    /// By the whole grammar; `Via::parse` has seen the outline.
+    pub(crate) fn is_well_formed(&self) -> bool {
+        self.sip
+            && uri::is_host(self.host)
+            && self.params.are_well_formed()
+            && self.params.count("branch") <= 1
+    }
+}
+
+/// What stands before a slash, whitespace around it aside.
+fn part(text: &str, end: char) -> Result<(&str, &str), Flaw> {
+    let (part, rest) = text.split_once(end).ok_or(BAD)?;
+    let part = lexical::trim_text(part);
+    if !lexical::is_token(part.as_bytes()) {
+        return Err(BAD);
+    }
+    Ok((part, rest))
+}
+
+impl<'b> Message<'b> {
+    /// The topmost Via.
+    pub fn via(&self) -> Result<Via<'b>, Flaw> {
+        const MISSING: Flaw = Flaw::bad(Name::Via, "No Via");
+        self.vias().next().unwrap_or(Err(MISSING))
+    }
+
+    /// Every Via, topmost first.
+    pub fn vias(&self) -> impl Iterator<Item = Result<Via<'b>, Flaw>> + '_ {
+        self.values(Name::Via).map(|value| {
+            let text = std::str::from_utf8(value).map_err(|_| BAD)?;
+            Via::parse(text)
+        })
+    }
+}
