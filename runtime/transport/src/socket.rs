@@ -69,7 +69,11 @@ impl DatagramSocket {
     }
 
     fn unbound(address: SocketAddr) -> io::Result<Self> {
-        let socket = Socket::new(Domain::for_address(address), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::DGRAM.nonblocking(),
+            Some(Protocol::UDP),
+        )?;
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
         }
@@ -78,20 +82,40 @@ impl DatagramSocket {
 
     /// Where it is bound, with the port that was given.
     pub fn local_address(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::Unsupported.into())
+        self.socket
+            .local_addr()?
+            .as_socket()
+            .ok_or_else(|| io::ErrorKind::Unsupported.into())
     }
 
     /// Asks for `bytes` in each direction – beyond the system's bound where this process may – and reads back what was
     /// granted.
     pub fn enlarge_buffers(&self, bytes: usize) -> io::Result<Buffers> {
         // Refusals are no errors: what counts is what is read back.
-        if set_option(self.as_fd(), libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &(bytes as libc::c_int)).is_err() {
+        if set_option(
+            self.as_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_RCVBUFFORCE,
+            &(bytes as libc::c_int),
+        )
+        .is_err()
+        {
             let _ = self.socket.set_recv_buffer_size(bytes);
         }
-        if set_option(self.as_fd(), libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, &(bytes as libc::c_int)).is_err() {
+        if set_option(
+            self.as_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_SNDBUFFORCE,
+            &(bytes as libc::c_int),
+        )
+        .is_err()
+        {
             let _ = self.socket.set_send_buffer_size(bytes);
         }
-        Ok(Buffers { receive_bytes: self.socket.recv_buffer_size()?, send_bytes: self.socket.send_buffer_size()? })
+        Ok(Buffers {
+            receive_bytes: self.socket.recv_buffer_size()?,
+            send_bytes: self.socket.send_buffer_size()?,
+        })
     }
 
     /// Lets `program` choose the socket of this port group for each datagram (its result is the index).
@@ -99,11 +123,24 @@ impl DatagramSocket {
         let length = u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
         let filter: Vec<libc::sock_filter> = program
             .iter()
-            .map(|i| libc::sock_filter { code: i.code, jt: i.jump_true, jf: i.jump_false, k: i.operand })
+            .map(|i| libc::sock_filter {
+                code: i.code,
+                jt: i.jump_true,
+                jf: i.jump_false,
+                k: i.operand,
+            })
             .collect();
-        let program = libc::sock_fprog { len: length, filter: filter.as_ptr().cast_mut() };
+        let program = libc::sock_fprog {
+            len: length,
+            filter: filter.as_ptr().cast_mut(),
+        };
         // The kernel reads `len` instructions behind the pointer during the call; `filter` outlives it.
-        set_option(self.as_fd(), libc::SOL_SOCKET, libc::SO_ATTACH_REUSEPORT_CBPF, &program)
+        set_option(
+            self.as_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_REUSEPORT_CBPF,
+            &program,
+        )
     }
 
     /// Sends up to `BATCH` datagrams, each a head and a body; returns how many the kernel took.
@@ -115,8 +152,10 @@ impl DatagramSocket {
         datagrams: impl Iterator<Item = (SocketAddr, &'a [u8], &'a [u8])>,
     ) -> io::Result<usize> {
         let mut addresses: [MaybeUninit<Address>; BATCH] = [const { MaybeUninit::uninit() }; BATCH];
-        let mut vectors: [MaybeUninit<[libc::iovec; 2]>; BATCH] = [const { MaybeUninit::uninit() }; BATCH];
-        let mut headers: [MaybeUninit<libc::mmsghdr>; BATCH] = [const { MaybeUninit::uninit() }; BATCH];
+        let mut vectors: [MaybeUninit<[libc::iovec; 2]>; BATCH] =
+            [const { MaybeUninit::uninit() }; BATCH];
+        let mut headers: [MaybeUninit<libc::mmsghdr>; BATCH] =
+            [const { MaybeUninit::uninit() }; BATCH];
         let mut count = 0;
         let slots = addresses.iter_mut().zip(&mut vectors).zip(&mut headers);
         for ((to, head, body), ((address, vector), header)) in datagrams.zip(slots) {
@@ -134,9 +173,18 @@ impl DatagramSocket {
         // SAFETY: the first `count` headers are initialised and point into `addresses`, `vectors` and the caller's
         // slices, which all outlive the call; sendmmsg reads them and writes only `msg_len` of each header.
         let sent = unsafe {
-            libc::sendmmsg(self.socket.as_raw_fd(), headers.as_mut_ptr().cast(), count as libc::c_uint, libc::MSG_DONTWAIT)
+            libc::sendmmsg(
+                self.socket.as_raw_fd(),
+                headers.as_mut_ptr().cast(),
+                count as libc::c_uint,
+                libc::MSG_DONTWAIT,
+            )
         };
-        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
+        if sent < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(sent as usize)
+        }
     }
 }
 
@@ -158,7 +206,13 @@ pub struct Receiver {
 impl Receiver {
     /// Empty room.
     pub fn new() -> Self {
-        Self { memory: vec![0; BATCH * DATAGRAM_BYTES_MAX], senders: [Address::NONE; BATCH], lengths: [0; BATCH], count: 0, full: false }
+        Self {
+            memory: vec![0; BATCH * DATAGRAM_BYTES_MAX],
+            senders: [Address::NONE; BATCH],
+            lengths: [0; BATCH],
+            count: 0,
+            full: false,
+        }
     }
 
     /// Receives what waits, at most `BATCH` datagrams; 0 when nothing does. What was received before is gone.
@@ -167,12 +221,26 @@ impl Receiver {
         let slots = (self.count * 2).clamp(8, BATCH);
         self.count = 0;
         self.full = false;
-        let mut vectors: [MaybeUninit<[libc::iovec; 1]>; BATCH] = [const { MaybeUninit::uninit() }; BATCH];
-        let mut headers: [MaybeUninit<libc::mmsghdr>; BATCH] = [const { MaybeUninit::uninit() }; BATCH];
-        let room = self.memory.chunks_exact_mut(DATAGRAM_BYTES_MAX).zip(&mut self.senders);
-        for ((chunk, sender), (vector, header)) in room.zip(vectors.iter_mut().zip(&mut headers)).take(slots) {
-            let vector = vector.write([libc::iovec { iov_base: chunk.as_mut_ptr().cast(), iov_len: chunk.len() }]);
-            header.write(message_header(sender, size_of::<Address>() as libc::socklen_t, vector));
+        let mut vectors: [MaybeUninit<[libc::iovec; 1]>; BATCH] =
+            [const { MaybeUninit::uninit() }; BATCH];
+        let mut headers: [MaybeUninit<libc::mmsghdr>; BATCH] =
+            [const { MaybeUninit::uninit() }; BATCH];
+        let room = self
+            .memory
+            .chunks_exact_mut(DATAGRAM_BYTES_MAX)
+            .zip(&mut self.senders);
+        for ((chunk, sender), (vector, header)) in
+            room.zip(vectors.iter_mut().zip(&mut headers)).take(slots)
+        {
+            let vector = vector.write([libc::iovec {
+                iov_base: chunk.as_mut_ptr().cast(),
+                iov_len: chunk.len(),
+            }]);
+            header.write(message_header(
+                sender,
+                size_of::<Address>() as libc::socklen_t,
+                vector,
+            ));
         }
         // SAFETY: the first `slots` headers are initialised; each points to its own `DATAGRAM_BYTES_MAX` bytes of
         // `memory` and its own `Address`, both borrowed mutably by this function for longer than the call.
@@ -187,7 +255,11 @@ impl Receiver {
         };
         if received < 0 {
             let error = io::Error::last_os_error();
-            return if error.kind() == io::ErrorKind::WouldBlock { Ok(0) } else { Err(error) };
+            return if error.kind() == io::ErrorKind::WouldBlock {
+                Ok(0)
+            } else {
+                Err(error)
+            };
         }
         self.count = received as usize;
         self.full = self.count == slots;
@@ -205,10 +277,16 @@ impl Receiver {
 
     /// The datagrams of the last `receive`, with their source addresses.
     pub fn datagrams(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
-        let slots = self.memory.chunks_exact(DATAGRAM_BYTES_MAX).zip(&self.senders).zip(&self.lengths);
-        slots.take(self.count).filter_map(|((chunk, sender), length)| {
-            Some((sender.to_std()?, chunk.get(..*length as usize)?))
-        })
+        let slots = self
+            .memory
+            .chunks_exact(DATAGRAM_BYTES_MAX)
+            .zip(&self.senders)
+            .zip(&self.lengths);
+        slots
+            .take(self.count)
+            .filter_map(|((chunk, sender), length)| {
+                Some((sender.to_std()?, chunk.get(..*length as usize)?))
+            })
     }
 }
 
@@ -247,7 +325,9 @@ impl Waker {
         }
         // SAFETY: the kernel has just given us this descriptor; nobody else owns it.
         let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
-        Ok(Self { event: File::from(descriptor) })
+        Ok(Self {
+            event: File::from(descriptor),
+        })
     }
 
     /// Makes it readable. Waking twice is waking once.
@@ -277,7 +357,9 @@ pub struct Poller {
 
 impl std::fmt::Debug for Poller {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Poller").field("entries", &self.entries.len()).finish()
+        f.debug_struct("Poller")
+            .field("entries", &self.entries.len())
+            .finish()
     }
 }
 
@@ -289,8 +371,16 @@ impl Poller {
 
     /// Adds a descriptor to wait for; the index asks about it afterwards.
     pub fn add(&mut self, source: &impl AsFd, writable_too: bool) -> usize {
-        let events = if writable_too { libc::POLLIN | libc::POLLOUT } else { libc::POLLIN };
-        self.entries.push(libc::pollfd { fd: source.as_fd().as_raw_fd(), events, revents: 0 });
+        let events = if writable_too {
+            libc::POLLIN | libc::POLLOUT
+        } else {
+            libc::POLLIN
+        };
+        self.entries.push(libc::pollfd {
+            fd: source.as_fd().as_raw_fd(),
+            events,
+            revents: 0,
+        });
         self.entries.len() - 1
     }
 
@@ -301,7 +391,13 @@ impl Poller {
         });
         // SAFETY: the pointer and the length are those of one initialised vector, which poll writes `revents` of. A
         // descriptor closed meanwhile is answered by POLLNVAL.
-        let ready = unsafe { libc::poll(self.entries.as_mut_ptr(), self.entries.len() as libc::nfds_t, millis) };
+        let ready = unsafe {
+            libc::poll(
+                self.entries.as_mut_ptr(),
+                self.entries.len() as libc::nfds_t,
+                millis,
+            )
+        };
         if ready >= 0 {
             return Ok(());
         }
@@ -309,28 +405,42 @@ impl Poller {
             entry.revents = 0;
         }
         let error = io::Error::last_os_error();
-        if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) }
+        if error.kind() == io::ErrorKind::Interrupted {
+            Ok(())
+        } else {
+            Err(error)
+        }
     }
 
     /// Whether there is something to read (or an error to fetch by reading).
     pub fn is_readable(&self, index: usize) -> bool {
-        self.entries.get(index).is_some_and(|entry| entry.revents & !libc::POLLOUT != 0)
+        self.entries
+            .get(index)
+            .is_some_and(|entry| entry.revents & !libc::POLLOUT != 0)
     }
 
     /// Whether writing would not block.
     pub fn is_writable(&self, index: usize) -> bool {
-        self.entries.get(index).is_some_and(|entry| entry.revents & libc::POLLOUT != 0)
+        self.entries
+            .get(index)
+            .is_some_and(|entry| entry.revents & libc::POLLOUT != 0)
     }
 }
 
 /// Asks for as many open descriptors as this process may have, and says how many those are.
 pub fn raise_descriptors_max() -> io::Result<u64> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
     // SAFETY: getrlimit writes one `rlimit`, which `limit` is.
     if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
         return Err(io::Error::last_os_error());
     }
-    let wanted = libc::rlimit { rlim_cur: limit.rlim_max, rlim_max: limit.rlim_max };
+    let wanted = libc::rlimit {
+        rlim_cur: limit.rlim_max,
+        rlim_max: limit.rlim_max,
+    };
     // SAFETY: setrlimit reads one `rlimit`, which `wanted` is.
     if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const wanted) } == 0 {
         limit = wanted;
@@ -338,12 +448,27 @@ pub fn raise_descriptors_max() -> io::Result<u64> {
     Ok(limit.rlim_cur)
 }
 
-fn set_option<T>(socket: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int, value: &T) -> io::Result<()> {
+fn set_option<T>(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: &T,
+) -> io::Result<()> {
     // SAFETY: pointer and length describe `value`, which the kernel only reads, during the call.
     let result = unsafe {
-        libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const *value).cast(), size_of::<T>() as libc::socklen_t)
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            (&raw const *value).cast(),
+            size_of::<T>() as libc::socklen_t,
+        )
     };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// A socket address as the kernel writes it; which of the two is told by the family, which both begin with.
@@ -372,7 +497,9 @@ impl Address {
                 raw.v4 = libc::sockaddr_in {
                     sin_family: libc::AF_INET as libc::sa_family_t,
                     sin_port: v4.port().to_be(),
-                    sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
+                    sin_addr: libc::in_addr {
+                        s_addr: u32::from_ne_bytes(v4.ip().octets()),
+                    },
                     sin_zero: [0; 8],
                 };
                 (raw, size_of::<libc::sockaddr_in>() as libc::socklen_t)
@@ -382,7 +509,9 @@ impl Address {
                     sin6_family: libc::AF_INET6 as libc::sa_family_t,
                     sin6_port: v6.port().to_be(),
                     sin6_flowinfo: v6.flowinfo(),
-                    sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
+                    sin6_addr: libc::in6_addr {
+                        s6_addr: v6.ip().octets(),
+                    },
                     sin6_scope_id: v6.scope_id(),
                 };
                 (raw, size_of::<libc::sockaddr_in6>() as libc::socklen_t)
@@ -410,7 +539,10 @@ impl Address {
 }
 
 fn to_vector(bytes: &[u8]) -> libc::iovec {
-    libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }
+    libc::iovec {
+        iov_base: bytes.as_ptr().cast_mut().cast(),
+        iov_len: bytes.len(),
+    }
 }
 
 fn message_header<const N: usize>(

@@ -3,11 +3,17 @@ use super::*;
 const SECOND: Duration = Duration::from_secs(5);
 
 fn loopback(v6: bool) -> SocketAddr {
-    if v6 { (Ipv6Addr::LOCALHOST, 0).into() } else { (Ipv4Addr::LOCALHOST, 0).into() }
+    if v6 {
+        (Ipv6Addr::LOCALHOST, 0).into()
+    } else {
+        (Ipv4Addr::LOCALHOST, 0).into()
+    }
 }
 
 fn one(v6: bool) -> DatagramSocket {
-    DatagramSocket::bind_group(loopback(v6), 1).unwrap().remove(0)
+    DatagramSocket::bind_group(loopback(v6), 1)
+        .unwrap()
+        .remove(0)
 }
 
 /// Whether `socket` has something to read within a time that only a broken test needs.
@@ -21,7 +27,9 @@ fn wait_readable(socket: &DatagramSocket) -> bool {
 fn send_all(socket: &DatagramSocket, to: SocketAddr, datagrams: &[(Vec<u8>, Vec<u8>)]) {
     let mut sent = 0;
     while sent < datagrams.len() {
-        sent += socket.send_batch(datagrams[sent..].iter().map(|(h, b)| (to, &h[..], &b[..]))).unwrap();
+        sent += socket
+            .send_batch(datagrams[sent..].iter().map(|(h, b)| (to, &h[..], &b[..])))
+            .unwrap();
     }
 }
 
@@ -29,8 +37,9 @@ fn send_all(socket: &DatagramSocket, to: SocketAddr, datagrams: &[(Vec<u8>, Vec<
 fn batches_arrive_whole_in_order_and_with_their_source() {
     for v6 in [false, true] {
         let (here, there) = (one(v6), one(v6));
-        let datagrams: Vec<(Vec<u8>, Vec<u8>)> =
-            (0..100).map(|n: usize| (format!("head {n} ").into_bytes(), vec![b'x'; n * 13])).collect();
+        let datagrams: Vec<(Vec<u8>, Vec<u8>)> = (0..100)
+            .map(|n: usize| (format!("head {n} ").into_bytes(), vec![b'x'; n * 13]))
+            .collect();
         send_all(&here, there.local_address().unwrap(), &datagrams);
         let mut receiver = Receiver::new();
         let mut received = Vec::new();
@@ -39,10 +48,16 @@ fn batches_arrive_whole_in_order_and_with_their_source() {
             let count = receiver.receive(&there).unwrap();
             assert!(count <= BATCH);
             assert_eq!(receiver.datagrams().count(), count);
-            received.extend(receiver.datagrams().map(|(from, bytes)| (from, bytes.to_vec())));
+            received.extend(
+                receiver
+                    .datagrams()
+                    .map(|(from, bytes)| (from, bytes.to_vec())),
+            );
         }
-        let expected: Vec<_> =
-            datagrams.iter().map(|(h, b)| (here.local_address().unwrap(), [&h[..], &b[..]].concat())).collect();
+        let expected: Vec<_> = datagrams
+            .iter()
+            .map(|(h, b)| (here.local_address().unwrap(), [&h[..], &b[..]].concat()))
+            .collect();
         assert_eq!(received, expected);
         assert_eq!(receiver.receive(&there).unwrap(), 0);
         assert_eq!(receiver.datagrams().count(), 0);
@@ -58,7 +73,9 @@ fn the_largest_datagram_is_not_cut_and_a_larger_one_is_refused() {
     let mut receiver = Receiver::new();
     assert_eq!(receiver.receive(&there).unwrap(), 1);
     assert_eq!(receiver.datagrams().next().unwrap().1.len(), 65_507);
-    let error = here.send_batch([(to, &[b'a'; 65_000][..], &[b'b'; 600][..])].into_iter()).unwrap_err();
+    let error = here
+        .send_batch([(to, &[b'a'; 65_000][..], &[b'b'; 600][..])].into_iter())
+        .unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EMSGSIZE));
 }
 
@@ -66,7 +83,11 @@ fn the_largest_datagram_is_not_cut_and_a_larger_one_is_refused() {
 fn an_error_stops_the_batch_before_the_datagram_it_is_about() {
     let (here, there) = (one(false), one(false));
     let (to, wrong) = (there.local_address().unwrap(), loopback(true));
-    let batch = [(to, &b"1"[..], &b""[..]), (wrong, &b"2"[..], &b""[..]), (to, &b"3"[..], &b""[..])];
+    let batch = [
+        (to, &b"1"[..], &b""[..]),
+        (wrong, &b"2"[..], &b""[..]),
+        (to, &b"3"[..], &b""[..]),
+    ];
     assert_eq!(here.send_batch(batch.into_iter()).unwrap(), 1);
     assert!(here.send_batch(batch[1..].iter().copied()).is_err());
     assert_eq!(here.send_batch(batch[2..].iter().copied()).unwrap(), 1);
@@ -77,7 +98,11 @@ fn an_error_stops_the_batch_before_the_datagram_it_is_about() {
 fn a_port_that_somebody_has_is_in_use_even_where_it_could_be_shared() {
     let group = DatagramSocket::bind_group(loopback(false), 3).unwrap();
     let address = group[0].local_address().unwrap();
-    assert!(group.iter().all(|socket| socket.local_address().unwrap() == address));
+    assert!(
+        group
+            .iter()
+            .all(|socket| socket.local_address().unwrap() == address)
+    );
     for count in [1, 3] {
         let error = DatagramSocket::bind_group(address, count).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
@@ -88,7 +113,9 @@ fn a_port_that_somebody_has_is_in_use_even_where_it_could_be_shared() {
 
 #[test]
 fn ipv6_sockets_leave_ipv4_to_others() {
-    let v6 = DatagramSocket::bind_group((Ipv6Addr::UNSPECIFIED, 0).into(), 1).unwrap().remove(0);
+    let v6 = DatagramSocket::bind_group((Ipv6Addr::UNSPECIFIED, 0).into(), 1)
+        .unwrap()
+        .remove(0);
     let port = v6.local_address().unwrap().port();
     // Would be AddrInUse if the IPv6 socket took IPv4 as well. Somebody else may have it by chance: any answer but that.
     match DatagramSocket::bind_group((Ipv4Addr::UNSPECIFIED, port).into(), 1) {
@@ -102,9 +129,15 @@ fn ipv6_sockets_leave_ipv4_to_others() {
 fn buffers_are_what_the_kernel_says() {
     let socket = one(false);
     let granted = socket.enlarge_buffers(BUFFER_BYTES_WANTED).unwrap();
-    assert_eq!(granted.receive_bytes, socket.socket.recv_buffer_size().unwrap());
+    assert_eq!(
+        granted.receive_bytes,
+        socket.socket.recv_buffer_size().unwrap()
+    );
     assert!(granted.send_bytes > 0);
-    let small = Buffers { receive_bytes: 212_992, send_bytes: 8 * 1024 * 1024 };
+    let small = Buffers {
+        receive_bytes: 212_992,
+        send_bytes: 8 * 1024 * 1024,
+    };
     assert!(small.is_small());
 }
 
@@ -189,7 +222,10 @@ mod steering {
     fn answers_come_home_to_the_owner() {
         let names = ["ps.example.com:5060", "ps.example.com"];
         let group = group(&names);
-        for number in (0..4096).step_by(37).chain([0, 1365, 1366, 2730, 2731, 4095]) {
+        for number in (0..4096)
+            .step_by(37)
+            .chain([0, 1365, 1366, 2730, 2731, 4095])
+        {
             let partition = Partition::new(number).unwrap();
             let digits = String::from_utf8(partition.digits().to_vec()).unwrap();
             let mut expected = vec![0; usize::from(SHARDS)];
@@ -205,19 +241,29 @@ mod steering {
     #[test]
     fn everything_else_is_spread() {
         let group = group(&["ps.example.com"]);
-        let mut datagrams = vec![(b"PUBLISH sip:alice@example.com SIP/2.0\r\n".to_vec(), Vec::new()); 300];
+        let mut datagrams = vec![
+            (
+                b"PUBLISH sip:alice@example.com SIP/2.0\r\n".to_vec(),
+                Vec::new()
+            );
+            300
+        ];
         datagrams.extend(vec![answer("Via: ", "another.example.com", "fff"); 300]);
         datagrams.extend(vec![(b"x".to_vec(), Vec::new()); 300]);
         let counts = spread(&group, &datagrams);
         assert_eq!(counts.iter().sum::<usize>(), 900);
         // 300 each are expected with a deviation of 14: 150 away is out of reach.
-        assert!(counts.iter().all(|count| (150..450).contains(count)), "{counts:?}");
+        assert!(
+            counts.iter().all(|count| (150..450).contains(count)),
+            "{counts:?}"
+        );
     }
 
     #[test]
     fn digits_that_are_none_never_leave_the_group() {
         let group = group(&["ps.example.com"]);
-        let datagrams = ["zzz", "FFF", "\u{7f}\u{7f}\u{7f}", "..."].map(|digits| answer("Via: ", "ps.example.com", digits));
+        let datagrams = ["zzz", "FFF", "\u{7f}\u{7f}\u{7f}", "..."]
+            .map(|digits| answer("Via: ", "ps.example.com", digits));
         assert_eq!(spread(&group, &datagrams).iter().sum::<usize>(), 4);
     }
 }

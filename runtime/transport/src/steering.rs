@@ -10,8 +10,11 @@ use machine::PARTITIONS;
 use crate::socket::Instruction;
 
 /// Every common way that a peer writes what stands before our sent-by in a 200.
-const BEFORE_SENT_BY: [&str; 3] =
-    ["SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP ", "SIP/2.0 200 OK\r\nv: SIP/2.0/UDP ", "SIP/2.0 200 OK\r\nVia:SIP/2.0/UDP "];
+const BEFORE_SENT_BY: [&str; 3] = [
+    "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP ",
+    "SIP/2.0 200 OK\r\nv: SIP/2.0/UDP ",
+    "SIP/2.0 200 OK\r\nVia:SIP/2.0/UDP ",
+];
 const AFTER_SENT_BY: &str = ";branch=z9hG4bK";
 
 const LOAD_WORD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
@@ -35,7 +38,9 @@ pub fn program(sent_by: &[&str], shards: u16) -> Vec<Instruction> {
     let shards = u32::from(shards.max(1));
     let mut places: Vec<usize> = sent_by
         .iter()
-        .flat_map(|name| BEFORE_SENT_BY.map(|before| before.len() + name.len() + AFTER_SENT_BY.len()))
+        .flat_map(|name| {
+            BEFORE_SENT_BY.map(|before| before.len() + name.len() + AFTER_SENT_BY.len())
+        })
         .collect();
     places.sort_unstable();
     places.dedup();
@@ -43,7 +48,10 @@ pub fn program(sent_by: &[&str], shards: u16) -> Vec<Instruction> {
     for place in places {
         append_answer(&mut program, place as u32, shards);
     }
-    program.push(plain(LOAD_WORD, (libc::SKF_AD_OFF + libc::SKF_AD_RANDOM) as u32));
+    program.push(plain(
+        LOAD_WORD,
+        (libc::SKF_AD_OFF + libc::SKF_AD_RANDOM) as u32,
+    ));
     program.push(plain(MODULO, shards));
     program.push(plain(RETURN, 0));
     program
@@ -92,5 +100,10 @@ fn append_answer(program: &mut Vec<Instruction>, place: u32, shards: u32) {
 }
 
 const fn plain(code: u16, operand: u32) -> Instruction {
-    Instruction { code, jump_true: 0, jump_false: 0, operand }
+    Instruction {
+        code,
+        jump_true: 0,
+        jump_false: 0,
+        operand,
+    }
 }

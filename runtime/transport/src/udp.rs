@@ -48,7 +48,12 @@ pub struct Flushed {
 impl Port {
     /// `socket` serves `listener`.
     pub const fn new(listener: ListenerId, socket: DatagramSocket) -> Self {
-        Self { listener, socket, unsent: VecDeque::new(), blocked: false }
+        Self {
+            listener,
+            socket,
+            unsent: VecDeque::new(),
+            blocked: false,
+        }
     }
 
     /// Whose it is.
@@ -81,7 +86,11 @@ impl Port {
         self.blocked = false;
         let mut left = self.unsent.len().min(BATCH);
         while left > 0 {
-            let batch = self.unsent.iter().take(left).map(|d| (d.to, &d.head[..], &d.body[..]));
+            let batch = self
+                .unsent
+                .iter()
+                .take(left)
+                .map(|d| (d.to, &d.head[..], &d.body[..]));
             match self.socket.send_batch(batch) {
                 Ok(sent) => {
                     self.unsent.drain(..sent);
@@ -128,12 +137,19 @@ mod tests {
     use crate::socket::Poller;
 
     fn port() -> Port {
-        let socket = DatagramSocket::bind_group((Ipv4Addr::LOCALHOST, 0).into(), 1).unwrap().remove(0);
+        let socket = DatagramSocket::bind_group((Ipv4Addr::LOCALHOST, 0).into(), 1)
+            .unwrap()
+            .remove(0);
         Port::new(ListenerId(0), socket)
     }
 
     fn datagram(to: SocketAddr, token: u64) -> Datagram {
-        Datagram { to, head: token.to_string().into_bytes(), body: Bytes::from_static(b" body"), token }
+        Datagram {
+            to,
+            head: token.to_string().into_bytes(),
+            body: Bytes::from_static(b" body"),
+            token,
+        }
     }
 
     #[test]
@@ -146,8 +162,17 @@ mod tests {
         }
         assert!(here.push(datagram(wrong, 0)));
         let mut reports = Vec::new();
-        assert_eq!(here.flush(&mut reports), Flushed { sent: 3, refused: 3 });
-        assert_eq!(reports, [(2, Undeliverable::Refused), (4, Undeliverable::Refused)]);
+        assert_eq!(
+            here.flush(&mut reports),
+            Flushed {
+                sent: 3,
+                refused: 3
+            }
+        );
+        assert_eq!(
+            reports,
+            [(2, Undeliverable::Refused), (4, Undeliverable::Refused)]
+        );
         assert_eq!((here.unsent(), here.is_blocked()), (0, false));
         let (mut room, mut received) = (Receiver::new(), Vec::new());
         while received.len() < 3 {
@@ -155,7 +180,10 @@ mod tests {
             poller.add(there.socket(), false);
             poller.wait(Some(Duration::from_secs(5))).unwrap();
             assert!(there.receive(&mut room).unwrap() > 0);
-            received.extend(room.datagrams().map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned()));
+            received.extend(
+                room.datagrams()
+                    .map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned()),
+            );
         }
         assert_eq!(received, ["1 body", "3 body", "5 body"]);
     }
