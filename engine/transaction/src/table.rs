@@ -232,6 +232,12 @@ impl ServerTransactions {
         self.entries.is_empty()
     }
 
+    /// How many deadlines are queued, stale ones included: for tests of the bound.
+    #[doc(hidden)]
+    pub fn queued(&self) -> usize {
+        self.unanswered.len() + self.answered.len() + self.invite_deadlines.len()
+    }
+
     fn replay(&self, key: TransactionKey) -> Option<&[u8]> {
         let entry = self.entries.get(&key)?;
         let replays = match &entry.kind {
