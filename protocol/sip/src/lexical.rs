@@ -12,12 +12,10 @@ pub(crate) const PARAM: u8 = 4;
 pub(crate) const HEADERS: u8 = 8;
 /// letters of a host name; the underscore is common enough to be borne
 pub(crate) const HOST: u8 = 16;
-/// `word`, of which a Call-ID is made
-pub(crate) const WORD: u8 = 32;
 /// what an absolute URI of any scheme may hold
-pub(crate) const URI: u8 = 64;
+pub(crate) const URI: u8 = 32;
 /// an unquoted parameter value: a token, or a host
-pub(crate) const VALUE: u8 = 128;
+pub(crate) const VALUE: u8 = 64;
 
 static CLASS: [u8; 256] = {
     let mut class = [0u8; 256];
@@ -41,13 +39,12 @@ static CLASS: [u8; 256] = {
     class
 };
 
-const SETS: [(u8, &[u8]); 8] = [
+const SETS: [(u8, &[u8]); 7] = [
     (TOKEN, b"-.!%*_+`'~"),
     (USER, b"-_.!~*'()%&=+$,;?/"),
     (PARAM, b"-_.!~*'()%[]/:&+$"),
     (HEADERS, b"-_.!~*'()%[]/?:+$=&"),
     (HOST, b"-._"),
-    (WORD, b"-.!%*_+`'~()<>:\\\"/[]?{}"),
     (URI, b"-_.!~*'()%;/?:@&=+$,[]#"),
     (VALUE, b"-.!%*_+`'~[]:/@()$&?={}|^#"),
 ];

@@ -199,7 +199,6 @@ pub(crate) fn read_port(text: &str) -> Option<u16> {
 
 pub(crate) fn is_host(host: &str) -> bool {
     match host.strip_prefix('[') {
-        // RFC 5954 §4.1 corrects the grammar of RFC 3261: an IPv6 address is what everybody else calls one.
         Some(_) => address(host).is_some(),
         None => !host.is_empty() && lexical::all(host.as_bytes(), HOST),
     }
@@ -208,11 +207,18 @@ pub(crate) fn is_host(host: &str) -> bool {
 /// An address as hosts are written; IPv6 in brackets.
 pub(crate) fn address(host: &str) -> Option<IpAddr> {
     match host.strip_prefix('[') {
-        Some(rest) => rest
-            .strip_suffix(']')?
-            .parse::<Ipv6Addr>()
-            .ok()
-            .map(IpAddr::V6),
+        Some(rest) => ipv6(rest.strip_suffix(']')?).map(IpAddr::V6),
         None => host.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
     }
+}
+
+fn ipv6(text: &str) -> Option<Ipv6Addr> {
+    if let Ok(address) = text.parse() {
+        return Some(address);
+    }
+    // RFC 5118 §4.10: the grammar of RFC 3261 made peers write a third colon before an embedded IPv4 address; it
+    // is borne (RFC 5954 corrects the grammar).
+    let (front, back) = text.split_once(":::")?;
+    back.parse::<Ipv4Addr>().ok()?;
+    format!("{front}::{back}").parse().ok()
 }

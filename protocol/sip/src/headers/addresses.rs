@@ -1,5 +1,6 @@
 //! From, To, Contact, Route, Record-Route, P-Asserted-Identity and other fields made of addresses.
 
+use crate::lexical::Values;
 use crate::{Flaw, Message, Name, NameAddr};
 
 impl<'b> Message<'b> {
@@ -45,15 +46,24 @@ impl<'b> Message<'b> {
 
     /// Every value of a header field that is a list of addresses.
     pub fn addresses(&self, name: Name) -> impl Iterator<Item = Result<NameAddr<'b>, Flaw>> + '_ {
-        // RFC 3261 §20.34 and §20.30: in these the brackets must be there.
-        let brackets = matches!(name, Name::Route | Name::RecordRoute);
-        self.values(name).map(move |value| {
-            let text = std::str::from_utf8(value).map_err(|_| Flaw::bad(name, "Not UTF-8"))?;
-            let address = NameAddr::parse(text, name)?;
-            if brackets && !address.has_brackets() {
-                return Err(Flaw::bad(name, "Route without angle brackets"));
-            }
-            Ok(address)
-        })
+        self.headers(name)
+            .flat_map(move |value| addresses(name, value))
     }
+}
+
+/// The addresses of one header line.
+pub(crate) fn addresses<'b>(
+    name: Name,
+    value: &'b [u8],
+) -> impl Iterator<Item = Result<NameAddr<'b>, Flaw>> {
+    // RFC 3261 §20.34 and §20.30: in these the brackets must be there.
+    let brackets = matches!(name, Name::Route | Name::RecordRoute);
+    Values::new(value).map(move |value| {
+        let text = std::str::from_utf8(value).map_err(|_| Flaw::bad(name, "Not UTF-8"))?;
+        let address = NameAddr::parse(text, name)?;
+        if brackets && !address.has_brackets() {
+            return Err(Flaw::bad(name, "Route without angle brackets"));
+        }
+        Ok(address)
+    })
 }

@@ -15,6 +15,21 @@ pub struct Event<'b> {
 }
 
 impl<'b> Event<'b> {
+    /// Reads the value.
+    pub fn parse(text: &'b str) -> Result<Event<'b>, Flaw> {
+        let (package, params) = text.split_at(text.find(';').unwrap_or(text.len()));
+        let package = lexical::trim_text(package);
+        let params = Params::new(params);
+        if !lexical::is_token(package.as_bytes()) || !params.are_well_formed() {
+            return Err(Flaw::bad(Name::Event, "Bad Event"));
+        }
+        Ok(Event {
+            package,
+            id: params.value("id"),
+            params,
+        })
+    }
+
     /// The value of any other parameter.
     pub fn param(&self, name: &str) -> Option<&'b str> {
         self.params.value(name)
@@ -24,18 +39,6 @@ impl<'b> Event<'b> {
 impl<'b> Message<'b> {
     /// Event; none when absent.
     pub fn event(&self) -> Result<Option<Event<'b>>, Flaw> {
-        self.typed(Name::Event, |text| {
-            let (package, params) = text.split_at(text.find(';').unwrap_or(text.len()));
-            let package = lexical::trim_text(package);
-            let params = Params::new(params);
-            if !lexical::is_token(package.as_bytes()) || !params.are_well_formed() {
-                return Err(Flaw::bad(Name::Event, "Bad Event"));
-            }
-            Ok(Event {
-                package,
-                id: params.value("id"),
-                params,
-            })
-        })
+        self.typed(Name::Event, Event::parse)
     }
 }

@@ -16,27 +16,32 @@ pub struct SubscriptionState<'b> {
     pub retry_after: Option<u32>,
 }
 
+impl<'b> SubscriptionState<'b> {
+    /// Reads the value.
+    pub fn parse(text: &'b str) -> Result<SubscriptionState<'b>, Flaw> {
+        let (state, params) = text.split_at(text.find(';').unwrap_or(text.len()));
+        let state = lexical::trim_text(state);
+        let params = Params::new(params);
+        if !lexical::is_token(state.as_bytes()) || !params.are_well_formed() {
+            return Err(Flaw::bad(Name::SubscriptionState, "Bad Subscription-State"));
+        }
+        let seconds = |name| {
+            params
+                .value(name)
+                .and_then(|value: &str| lexical::number32(value.as_bytes()))
+        };
+        Ok(SubscriptionState {
+            state,
+            reason: params.value("reason"),
+            expires: seconds("expires"),
+            retry_after: seconds("retry-after"),
+        })
+    }
+}
+
 impl<'b> Message<'b> {
     /// Subscription-State; none when absent.
     pub fn subscription_state(&self) -> Result<Option<SubscriptionState<'b>>, Flaw> {
-        self.typed(Name::SubscriptionState, |text| {
-            let (state, params) = text.split_at(text.find(';').unwrap_or(text.len()));
-            let state = lexical::trim_text(state);
-            let params = Params::new(params);
-            if !lexical::is_token(state.as_bytes()) || !params.are_well_formed() {
-                return Err(Flaw::bad(Name::SubscriptionState, "Bad Subscription-State"));
-            }
-            let seconds = |name| {
-                params
-                    .value(name)
-                    .and_then(|value: &str| lexical::number32(value.as_bytes()))
-            };
-            Ok(SubscriptionState {
-                state,
-                reason: params.value("reason"),
-                expires: seconds("expires"),
-                retry_after: seconds("retry-after"),
-            })
-        })
+        self.typed(Name::SubscriptionState, SubscriptionState::parse)
     }
 }
