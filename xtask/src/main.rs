@@ -1,1 +1,37 @@
-fn main() {}
+//! The project's own commands: `cargo xtask test`, `cargo xtask tidy`, `cargo xtask install`.
+
+mod packages;
+mod steps;
+mod tally;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask COMMAND
+  test [--quick]   everything that must hold: formatting, tidy, clippy, tests, documentation, peers
+                   (--quick leaves out the documentation and the peers)
+  tidy             the arrows between floors, room labels, sizes, names, what is nowhere to be found
+  install          the Debian packages that the tests with peers need";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let root = workspace();
+    match words.as_slice() {
+        ["test"] => steps::test(&root, false),
+        ["test", "--quick"] => steps::test(&root, true),
+        ["tidy"] => tidy::run(&root),
+        ["install"] => packages::run(),
+        _ => {
+            eprintln!("{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The folder of the workspace: the parent of this package's.
+fn workspace() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package).to_path_buf()
+}
