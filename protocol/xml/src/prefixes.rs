@@ -1,0 +1,146 @@
+//! Which prefix each namespace gets, decided once for a whole document so that the root can declare it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{Element, Namespace, Node, Style, XML};
+
+/// The declarations of the root, and the prefix of each namespace that names need.
+pub(crate) struct Prefixes<'t> {
+    /// Prefix → namespace, as declared on the root, the default namespace aside.
+    pub(crate) declared: BTreeMap<String, &'t str>,
+    of: BTreeMap<&'t str, String>,
+    /// Whether the root declares the style's default namespace.
+    pub(crate) default_used: bool,
+}
+
+impl<'t> Prefixes<'t> {
+    /// Conventional prefixes come first, since careless peers compare them; then those that content depends on, so that most of
+    /// these need no declaration further in; then what each source wrote; then `ns1`, `ns2` …
+    pub(crate) fn choose(root: &'t Element, style: &Style<'_>) -> Self {
+        let mut needs = Needs {
+            default: style.default,
+            ..Needs::default()
+        };
+        needs.walk(root);
+        // The root can declare each prefix once, so what its own content depends on wins there.
+        let taken = root.name.namespace.is_none()
+            || root.mentions.iter().any(|mention| {
+                mention.prefix.is_empty() && mention.namespace.as_str() != style.default
+            });
+        let mut this = Self {
+            declared: BTreeMap::new(),
+            of: BTreeMap::new(),
+            default_used: needs.default_used && !taken,
+        };
+        this.keep(&needs, needs.mentions.iter().take(needs.of_root));
+        for namespace in &needs.names {
+            if let Some((_, prefix)) = style
+                .prefixes
+                .iter()
+                .find(|(uri, _)| *uri == namespace.as_str())
+            {
+                this.take(prefix, namespace.as_str());
+            }
+        }
+        this.keep(&needs, needs.mentions.iter());
+        for namespace in &needs.names {
+            let hint = namespace.prefix();
+            if !hint.is_empty()
+                && !hint
+                    .get(..3)
+                    .is_some_and(|start| start.eq_ignore_ascii_case("xml"))
+            {
+                this.take(hint, namespace.as_str());
+            }
+        }
+        let mut number = 0;
+        for namespace in &needs.names {
+            while !this.of.contains_key(namespace.as_str()) {
+                number += 1;
+                this.take(&format!("ns{number}"), namespace.as_str());
+            }
+        }
+        this
+    }
+
+    fn keep<'a>(
+        &mut self,
+        needs: &Needs<'t, '_>,
+        mentions: impl Iterator<Item = &'a (&'t str, &'t str)>,
+    ) where
+        't: 'a,
+    {
+        for (prefix, uri) in mentions {
+            if !self.declared.contains_key(*prefix) {
+                self.declared.insert((*prefix).to_owned(), uri);
+                if needs.seen.contains(uri) && !self.of.contains_key(uri) {
+                    self.of.insert(uri, (*prefix).to_owned());
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, prefix: &str, uri: &'t str) {
+        if !self.of.contains_key(uri) && !self.declared.contains_key(prefix) {
+            self.declared.insert(prefix.to_owned(), uri);
+            self.of.insert(uri, prefix.to_owned());
+        }
+    }
+
+    /// The prefix that the root declares for this namespace.
+    pub(crate) fn of(&self, uri: &str) -> Option<&str> {
+        self.of.get(uri).map(String::as_str)
+    }
+}
+
+/// What a tree uses, in the order it is met.
+#[derive(Default)]
+struct Needs<'t, 's> {
+    default: &'s str,
+    default_used: bool,
+    seen: BTreeSet<&'t str>,
+    names: Vec<&'t Namespace>,
+    mentions: Vec<(&'t str, &'t str)>,
+    mentioned: BTreeSet<(&'t str, &'t str)>,
+    /// How many of the mentions are the root's own.
+    of_root: usize,
+    walking: bool,
+}
+
+impl<'t> Needs<'t, '_> {
+    fn walk(&mut self, element: &'t Element) {
+        let is_root = !std::mem::replace(&mut self.walking, true);
+        if element.name.namespace.as_str() == self.default {
+            self.default_used |= !self.default.is_empty();
+        } else {
+            self.need(&element.name.namespace);
+        }
+        for attribute in &element.attributes {
+            self.need(&attribute.name.namespace);
+        }
+        for mention in &element.mentions {
+            let pair = (&*mention.prefix, mention.namespace.as_str());
+            if !pair.0.is_empty()
+                && pair.0 != "xml"
+                && !pair.1.is_empty()
+                && self.mentioned.insert(pair)
+            {
+                self.mentions.push(pair);
+            }
+        }
+        if is_root {
+            self.of_root = self.mentions.len();
+        }
+        for node in &element.children {
+            if let Node::Element(child) = node {
+                self.walk(child);
+            }
+        }
+    }
+
+    fn need(&mut self, namespace: &'t Namespace) {
+        if !namespace.is_none() && *namespace != XML && self.seen.insert(namespace.as_str()) {
+            self.names.push(namespace);
+        }
+    }
+}
