@@ -157,7 +157,7 @@ impl fmt::Display for Report {
             }
             writeln!(
                 f,
-                ", and what {} records held that can't be read",
+                ", and whatever else those bytes held ({} records can't be read)",
                 self.unreadable_records
             )?;
         }
