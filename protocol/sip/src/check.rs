@@ -178,15 +178,17 @@ impl<'b> Message<'b> {
 
     fn check_addresses(&self, line: &Line) -> Result<(), Flaw> {
         let name = line.name;
+        let mut any = false;
         for address in crate::headers::addresses(name, self.value(line)) {
             let address = address?;
+            any = true;
             // RFC 3261 §20.10: every contact there is.
             if address.uri == "*" && name == Name::Contact && !address.has_brackets() {
                 continue;
             }
             check_address(&address, name)?;
         }
-        Ok(())
+        any.then_some(()).ok_or(Flaw::bad(name, "No address"))
     }
 
     /// RFC 3261 §25.1 has words of certain letters; peers use more, so anything visible in ASCII passes.

@@ -10,7 +10,7 @@ pub(crate) const USER: u8 = 2;
 pub(crate) const PARAM: u8 = 4;
 /// `hname` and `hvalue` of a URI with their separators
 pub(crate) const HEADERS: u8 = 8;
-/// letters of a host name; the underscore is common enough to be borne
+/// letters of a host name's label; the underscore is common enough to be borne
 pub(crate) const HOST: u8 = 16;
 /// what an absolute URI of any scheme may hold
 pub(crate) const URI: u8 = 32;
@@ -44,7 +44,7 @@ const SETS: [(u8, &[u8]); 7] = [
     (USER, b"-_.!~*'()%&=+$,;?/"),
     (PARAM, b"-_.!~*'()%[]/:&+$"),
     (HEADERS, b"-_.!~*'()%[]/?:+$=&"),
-    (HOST, b"-._"),
+    (HOST, b"-_"),
     (URI, b"-_.!~*'()%;/?:@&=+$,[]#"),
     (VALUE, b"-.!%*_+`'~[]:/@()$&?={}|^#"),
 ];
@@ -162,12 +162,13 @@ impl<'b> Iterator for Values<'b> {
     }
 }
 
-/// Where the first separating comma stands, or the end.
+/// Where the first separating comma stands, or the end. A quote or bracket that never closes hides the rest, so
+/// that a list is walked once whatever it holds.
 fn comma(bytes: &[u8]) -> usize {
     // Most header lines hold one value.
-    let Some(first) = memchr(b',', bytes) else {
+    if memchr(b',', bytes).is_none() {
         return bytes.len();
-    };
+    }
     let (mut at, mut bracket) = (0, false);
     while let Some(&byte) = bytes.get(at) {
         match byte {
@@ -182,8 +183,7 @@ fn comma(bytes: &[u8]) -> usize {
         }
         at += 1;
     }
-    // An angle bracket that never closes hides no comma.
-    if bracket { first } else { bytes.len() }
+    bytes.len()
 }
 
 /// The bytes with whole escapes undone; a `%` without two digits stays.

@@ -64,11 +64,11 @@ pub fn reason_phrase(status: u16) -> &'static str {
         603 => "Decline",
         604 => "Does Not Exist Anywhere",
         606 => "Not Acceptable",
-        ..200 => "Progress",
-        ..300 => "OK",
-        ..400 => "Redirect",
-        ..500 => "Request Failure",
-        ..600 => "Server Failure",
+        ..=199 => "Progress",
+        200..=299 => "OK",
+        300..=399 => "Redirect",
+        400..=499 => "Request Failure",
+        500..=599 => "Server Failure",
         _ => "Global Failure",
     }
 }

@@ -200,7 +200,12 @@ pub(crate) fn read_port(text: &str) -> Option<u16> {
 pub(crate) fn is_host(host: &str) -> bool {
     match host.strip_prefix('[') {
         Some(_) => address(host).is_some(),
-        None => !host.is_empty() && lexical::all(host.as_bytes(), HOST),
+        // Labels with dots between them; a dot at the end is the root's.
+        None => host
+            .strip_suffix('.')
+            .unwrap_or(host)
+            .split('.')
+            .all(|label| !label.is_empty() && lexical::all(label.as_bytes(), HOST)),
     }
 }
 

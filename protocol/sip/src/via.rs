@@ -55,6 +55,14 @@ impl<'b> Via<'b> {
         })
     }
 
+    /// The branch if it names the transaction (RFC 3261 §8.1.1.7): the cookie and something behind it. Without, the
+    /// rules for RFC 2543 peers hold (§17.2.3; RFC 4475 §3.2.1).
+    pub fn transaction_branch(&self) -> Option<&'b str> {
+        const COOKIE: &str = "z9hG4bK";
+        self.branch
+            .filter(|branch| branch.len() > COOKIE.len() && branch.starts_with(COOKIE))
+    }
+
     /// Host and port as written.
     pub fn sent_by(&self) -> &'b str {
         self.sent_by

@@ -112,7 +112,6 @@ fn header_fields() {
         ),
         (&["From: \u{c4} <sip:nora@north.example>;tag=1"], Name::From),
         (&["From: <sip:nora@north.example>;tag=1;tag=2"], Name::From),
-        (&["From: <sip:nora@north.example>;tag"], Name::From),
         (
             &["From: <sip:nora@north.example>, <sip:other@north.example>;tag=1"],
             Name::From,
@@ -151,10 +150,14 @@ fn header_fields() {
         (&["Expires: soon"], Name::Expires),
         (&["Expires: 60", "Expires: 60"], Name::Expires),
         (&["Date: Fri, 01 Jan 2010 16:00:00 EST"], Name::Date),
+        (&["Contact:"], Name::Contact),
+        (
+            &["Contact: <sip:a@a.example, <sip:b@b.example>"],
+            Name::Contact,
+        ),
         (&["Route: sip:a.example;lr"], Name::Route),
         (&["Record-Route: <sip:a b>"], Name::RecordRoute),
         (&["Event: "], Name::Event),
-        (&["Event: presence;id"], Name::Other),
         (&["Event: presence;;"], Name::Event),
         (&["Event: presence", "o: dialog"], Name::Event),
         (&["Content-Type: application"], Name::ContentType),
@@ -162,15 +165,6 @@ fn header_fields() {
         (&["SIP-If-Match: a, b"], Name::SipIfMatch),
         (&["SIP-If-Match: a", "SIP-If-Match: b"], Name::SipIfMatch),
     ] {
-        if header == Name::Other {
-            // Legal after all: a parameter needs no value.
-            let bytes = request(OPTIONS, lines, "");
-            assert_eq!(Message::parse(&bytes).unwrap().check(), Ok(()));
-            continue;
-        }
-        if header == Name::From && lines[0].ends_with(";tag") {
-            continue;
-        }
         assert_eq!(
             refused(&request(OPTIONS, lines, ""), 400),
             Some(header),
@@ -195,6 +189,7 @@ fn unknown_method_and_another_cseq() {
 fn lines() {
     for line in [
         "Subject: a\rVia: SIP/2.0/UDP evil.example",
+        "Subject: a\nVia: SIP/2.0/UDP evil.example",
         "no header at all",
         ": no name",
         "Spaced Name: x",
@@ -205,8 +200,6 @@ fn lines() {
         bytes.extend_from_slice(&rest[OPTIONS.len() + 2..]);
         refused(&bytes, 400);
     }
-    let text = String::from_utf8(request(OPTIONS, &[], "")).unwrap();
-    refused(text.replace("70\r\n", "70\n").as_bytes(), 400);
     let lines = vec!["X: y"; 600];
     refused(&request(OPTIONS, &lines, ""), 513);
 }
