@@ -3,4 +3,24 @@
 //! Gives: responses, NOTIFY requests, records to commit, deadlines.
 //! Never: sockets, clocks, files, tasks, the meaning of a body (that is `presence`).
 
+pub mod answer;
+pub mod compositor;
+pub mod dialog;
+pub mod fingerprint;
+pub mod notifier;
 pub mod package;
+pub mod resource;
+mod restore;
+pub mod sending;
+pub mod state;
+pub mod stored;
+pub mod subscription;
+
+pub use answer::Rejection;
+pub use compositor::Published;
+pub use notifier::Subscribed;
+pub use state::{Context, Counts, EventState, Happened};
+
+mod back_off;
+pub mod publisher;
+pub mod subscriber;

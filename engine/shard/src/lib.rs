@@ -3,7 +3,22 @@
 //! Takes: messages, durability, names resolved, settings, the time.   Gives: `Output`s in order.
 //! Never: sockets, clocks, files, tasks.
 
+mod directory;
+mod dispatch;
+mod gate;
+mod hops;
 pub mod inputs;
+mod notifies;
 pub mod outputs;
 pub mod record;
+mod requests;
+mod shard;
+
+pub use directory::Directory;
+pub use dispatch::Dispatch;
+pub use events::Counts;
+pub use inputs::{ConnectionId, Flow, Undeliverable};
 pub use machine::settings;
+pub use outputs::{Destination, Output, Send};
+pub use record::Event;
+pub use shard::{Room, Shard, Start};

@@ -1,0 +1,38 @@
+//! What a request was, in 64 bits: the same request again after a crash is answered again and changes nothing.
+
+use machine::{Partitioner, Wall};
+use sip::Message;
+
+/// A keyed hash of topmost Via branch and sent-by, Call-ID, From tag, CSeq and method. 0: none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Fingerprint(pub u64);
+
+impl Fingerprint {
+    /// The fingerprint of a request whose essentials were found usable.
+    pub fn of(request: &Message<'_>, partitioner: &Partitioner) -> Self {
+        let Ok(essentials) = request.essentials() else { return Self(0) };
+        let mut text = Vec::with_capacity(256);
+        let parts = [
+            essentials.via.branch.unwrap_or_default(),
+            essentials.via.sent_by(),
+            essentials.call_id,
+            essentials.from.tag().unwrap_or_default(),
+            essentials.cseq.method.name(),
+        ];
+        for part in parts {
+            text.extend_from_slice(part.as_bytes());
+            text.push(0);
+        }
+        text.extend_from_slice(&essentials.cseq.number.to_be_bytes());
+        Self(partitioner.hash(&text).max(1))
+    }
+}
+
+/// Which request last changed something that is stored, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct LastChange {
+    /// By what.
+    pub fingerprint: Fingerprint,
+    /// When it was decided.
+    pub at: Wall,
+}

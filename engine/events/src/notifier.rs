@@ -1,0 +1,482 @@
+//! The notifier's side of SUBSCRIBE (RFC 6665 §4.2.1): new, refresh, end, fetch.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use machine::settings::{Handling, Presence, Profile};
+use machine::{Instant, Key, Limits, Now, Wall};
+use sip::{Message, Name};
+
+use crate::answer::Rejection;
+use crate::dialog::{Dialog, Tag, contact_of};
+use crate::fingerprint::LastChange;
+use crate::package::Package;
+use crate::state::{APPENDS_MAX, Context, Done, EventState, Happened, RETRANSMISSIONS_LAST, Timer};
+use crate::stored::Encoder;
+use crate::subscription::{Origin, Owed, Phase, Reason, Subscription};
+
+/// What the 2xx says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscribed {
+    /// 200, or 202 while the presentity has not decided.
+    pub status: u16,
+    /// Our tag.
+    pub tag: Tag,
+    /// Expires.
+    pub expires: u32,
+    /// Whose clock starts when the 2xx leaves.
+    pub key: Option<Key>,
+}
+
+impl EventState {
+    /// Handles a SUBSCRIBE outside a dialog. `handling` is what the presentity's rules give the watcher.
+    pub fn handle_subscribe(
+        &mut self,
+        context: Context<'_>,
+        request: &Message<'_>,
+        change: LastChange,
+        origin: Origin,
+        handling: Handling,
+    ) -> Result<Subscribed, Rejection> {
+        if let Some(answer) = self.subscribed_before(context, change) {
+            return Ok(answer);
+        }
+        let package = self.package(request)?;
+        let known = self.by_name[usize::from(package)].get(context.presentity);
+        let unpublished = known.is_none_or(|slot| {
+            let resource = &self.resources[*slot as usize];
+            resource.publications.is_empty() && !resource.published
+        });
+        if context.presence.unknown_presentity_is_404 && unpublished {
+            return Err(Rejection::new(404, ""));
+        }
+        let notify_type = acceptable(self.packages[usize::from(package)], request)?;
+        let expires = granted(request, context.presence)?;
+        let dialog = Dialog::of_subscribe(request)?;
+        if handling == Handling::Block {
+            // RFC 5025 §3.2.1, RFC 6665 §4.2.1.3: no dialog, no NOTIFY.
+            return Err(Rejection::new(403, ""));
+        }
+        self.refuse_second_dialog(&dialog, request)?;
+        self.room_for_subscription(package, context, context.limits)?;
+        let tag = self.begin(context, package, notify_type, dialog, request, change, origin, handling, expires);
+        Ok(Subscribed { status: status(context.presence, handling), tag, expires, key: Some(key_of(tag)) })
+    }
+
+    /// The same request again, after a crash: the same answer, and nothing begins twice.
+    fn subscribed_before(&self, context: Context<'_>, change: LastChange) -> Option<Subscribed> {
+        match self.already_done(change)? {
+            Done::Subscribed(key) => {
+                let subscription = &self.subscriptions[*self.by_key.get(key)? as usize];
+                let status = status(context.presence, subscription.handling);
+                Some(Subscribed { status, tag: subscription.tag(), expires: subscription.granted, key: None })
+            }
+            Done::Unsubscribed { tag } => Some(Subscribed { status: 200, tag: *tag, expires: 0, key: None }),
+            Done::Published { .. } => None,
+        }
+    }
+
+    /// RFC 3261 §8.2.2.2: the same request by two paths is 482. RFC 3856 §6.9: one SUBSCRIBE, one dialog.
+    fn refuse_second_dialog(&self, dialog: &Dialog, request: &Message<'_>) -> Result<(), Rejection> {
+        let Some(key) = self.by_dialog.get(&self.dialog_hash(dialog)) else { return Ok(()) };
+        let Some(slot) = self.by_key.get(key) else { return Ok(()) };
+        let subscription = &self.subscriptions[*slot as usize];
+        let same = subscription.dialog.call_id() == dialog.call_id() && subscription.dialog.remote_tag() == dialog.remote_tag();
+        if same && request.cseq()?.number == subscription.remote_cseq {
+            return Err(Rejection::new(482, "Merged request"));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn dialog_hash(&self, dialog: &Dialog) -> u64 {
+        let mut text = Vec::with_capacity(128);
+        text.extend_from_slice(dialog.call_id().as_bytes());
+        text.push(0);
+        text.extend_from_slice(dialog.remote_tag().as_bytes());
+        self.partitioner.hash(&text)
+    }
+
+    fn room_for_subscription(&self, package: u8, context: Context<'_>, limits: &Limits) -> Result<(), Rejection> {
+        if let Some(why) = context.full {
+            return Err(Rejection::unavailable(why, 30));
+        }
+        let watching = self.by_name[usize::from(package)]
+            .get(context.presentity)
+            .map_or(0, |slot| self.resources[*slot as usize].subscriptions.len());
+        if watching >= limits.subscriptions_per_presentity_max as usize {
+            return Err(Rejection::new(403, "Too many watchers of this user"));
+        }
+        let own = self.watchers.get(context.identity).copied().unwrap_or_default();
+        if own >= limits.subscriptions_per_watcher_max {
+            return Err(Rejection::new(403, "Too many subscriptions of this watcher"));
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each is a different thing that the request or the rules said")]
+    fn begin(
+        &mut self,
+        context: Context<'_>,
+        package: u8,
+        notify_type: u8,
+        dialog: Dialog,
+        request: &Message<'_>,
+        change: LastChange,
+        origin: Origin,
+        handling: Handling,
+        expires: u32,
+    ) -> Tag {
+        let number = self.next_number();
+        let key = Key::new(self.partitioner.partition(context.presentity), number);
+        let resource = self.resource(package, context.presentity, context.presence);
+        let subscription = Subscription {
+            key,
+            salt: self.random.next_u64() as u32,
+            resource,
+            place: 0,
+            watcher: Arc::from(context.identity),
+            dialog,
+            origin,
+            notify_type,
+            handling,
+            // RFC 6665 §4.4.3: a fetch ends with its first NOTIFY.
+            phase: if expires == 0 { Phase::Ending(Reason::Timeout) } else { Phase::Live },
+            stored: expires > 0,
+            remote_cseq: request.cseq().map(|cseq| cseq.number).unwrap_or_default(),
+            cseq_base: 0,
+            cseq_starts: self.starts,
+            sent: 0,
+            granted: expires,
+            expires_at: Instant::ZERO,
+            deadline: Wall::default(),
+            asked: self.next_number(),
+            change,
+            appends: 0,
+            owed: Owed::Nothing,
+            queued: false,
+            answered: 0,
+            unsettled: false,
+            notified_at: None,
+            failures: 0,
+            hold_until: None,
+            in_flight: None,
+            wake: None,
+            expiry: None,
+        };
+        let tag = subscription.tag();
+        let (name, watcher) = (self.resources[resource as usize].name.clone(), subscription.watcher.clone());
+        let slot = self.insert(subscription);
+        if expires > 0 {
+            self.resources[resource as usize].asked = self.subscriptions[slot as usize].asked;
+            self.grant_subscription(context.now, slot, expires);
+            self.put_subscription(slot);
+            self.happened.push_back(Happened::Subscribed(name, watcher));
+        }
+        self.owe(slot, Owed::AtOnce);
+        tag
+    }
+
+    /// Puts a subscription in its place under its resource, its watcher and its dialog.
+    pub(crate) fn insert(&mut self, mut subscription: Subscription) -> u32 {
+        subscription.watcher = match self.watchers.get_key_value(&subscription.watcher) {
+            Some((shared, _)) => shared.clone(),
+            None => subscription.watcher,
+        };
+        *self.watchers.entry(subscription.watcher.clone()).or_insert(0) += 1;
+        let (key, resource) = (subscription.key, subscription.resource);
+        self.by_dialog.insert(self.dialog_hash(&subscription.dialog), key);
+        subscription.place = self.resources[resource as usize].subscriptions.len() as u32;
+        let slot = self.subscriptions.insert(subscription) as u32;
+        self.resources[resource as usize].subscriptions.push(slot);
+        self.by_key.insert(key, slot);
+        slot
+    }
+
+    /// Handles a SUBSCRIBE inside a dialog (RFC 6665 §4.2.1.2).
+    pub fn handle_resubscribe(
+        &mut self,
+        context: Context<'_>,
+        request: &Message<'_>,
+        tag: Tag,
+        change: LastChange,
+        origin: Origin,
+    ) -> Result<Subscribed, Rejection> {
+        if let Some(answer) = self.subscribed_before(context, change) {
+            return Ok(answer);
+        }
+        let package = self.package(request)?;
+        let slot = self.find_dialog(request, tag)?;
+        let subscription = &self.subscriptions[slot as usize];
+        let cseq = request.cseq()?.number;
+        if cseq <= subscription.remote_cseq {
+            // RFC 3261 §12.2.2: out of order.
+            return Err(Rejection::new(500, "CSeq out of order"));
+        }
+        if *subscription.watcher != *context.identity {
+            return Err(Rejection::new(403, "Another watcher's dialog"));
+        }
+        let notify_type = match request.accept().is_absent() {
+            // RFC 6665 §4.1.2.1 says what absence means for a new subscription; a refresh keeps what was agreed.
+            true => subscription.notify_type,
+            false => acceptable(self.packages[usize::from(package)], request)?,
+        };
+        let expires = granted(request, context.presence)?;
+        let contact = match request.contact()? {
+            Some(_) => Some(contact_of(request)?),
+            None => None,
+        };
+        let moved = match contact.filter(|contact| *contact != subscription.dialog.contact()) {
+            Some(contact) => {
+                Some(subscription.dialog.with_contact(contact).ok_or_else(|| Rejection::new(413, "Dialog too large"))?)
+            }
+            None => None,
+        };
+        let asked = self.next_number();
+        let subscription = &mut self.subscriptions[slot as usize];
+        let rewritten = moved.is_some() || subscription.appends >= APPENDS_MAX;
+        if let Some(dialog) = moved {
+            subscription.dialog = dialog;
+        }
+        subscription.remote_cseq = cseq;
+        subscription.notify_type = notify_type;
+        subscription.origin = origin;
+        subscription.asked = asked;
+        // She is there again: what held NOTIFYs back no longer does.
+        subscription.hold_until = None;
+        subscription.change = change;
+        self.resources[subscription.resource as usize].asked = asked;
+        let status = status(context.presence, subscription.handling);
+        if expires == 0 {
+            self.end(context.now, slot, Reason::Timeout);
+            return Ok(Subscribed { status: 200, tag, expires: 0, key: None });
+        }
+        self.grant_subscription(context.now, slot, expires);
+        if rewritten { self.put_subscription(slot) } else { self.append_refresh(slot) }
+        // RFC 6665 §4.2.1.2: a refresh is answered with the whole state again.
+        self.owe(slot, Owed::AtOnce);
+        Ok(Subscribed { status, tag, expires, key: Some(key_of(tag)) })
+    }
+
+    fn find_dialog(&self, request: &Message<'_>, tag: Tag) -> Result<u32, Rejection> {
+        // RFC 3261 §12.2.2, RFC 6665 §4.2.1.2: an unknown or ended dialog is 481.
+        let gone = || Rejection::new(481, "");
+        let slot = *self.by_key.get(&key_of(tag)).ok_or_else(gone)?;
+        let subscription = &self.subscriptions[slot as usize];
+        let essentials = request.essentials()?;
+        let event = request.event()?.ok_or_else(gone)?;
+        let ours = sip::Event::parse(subscription.dialog.event());
+        let matches = subscription.salt == tag.salt
+            && subscription.phase == Phase::Live
+            && subscription.dialog.call_id() == essentials.call_id
+            && subscription.dialog.remote_tag() == essentials.from.tag().unwrap_or_default()
+            && ours.is_ok_and(|ours| ours.package == event.package && ours.id == event.id);
+        if matches { Ok(slot) } else { Err(gone()) }
+    }
+
+    pub(crate) fn grant_subscription(&mut self, now: Now, slot: u32, expires: u32) {
+        let subscription = &mut self.subscriptions[slot as usize];
+        let lasts = Duration::from_secs(u64::from(expires));
+        subscription.granted = expires;
+        subscription.expires_at = now.monotonic + lasts;
+        subscription.deadline = now.wall + lasts;
+        let (key, at, old) = (subscription.key, subscription.expires_at, subscription.expiry);
+        self.subscriptions[slot as usize].expiry = self.set_timer(old, at, Timer::SubscriptionExpires(key));
+    }
+
+    /// The 2xx has left: the granted time counts from here.
+    pub fn subscription_acknowledged(&mut self, now: Now, key: Key) {
+        let Some(slot) = self.by_key.get(&key).copied() else { return };
+        let subscription = &self.subscriptions[slot as usize];
+        if subscription.phase == Phase::Live {
+            let (granted, deadline) = (subscription.granted, subscription.deadline);
+            self.grant_subscription(now, slot, granted);
+            self.subscriptions[slot as usize].deadline = deadline;
+        }
+    }
+
+    pub(crate) fn subscription_expires(&mut self, now: Now, key: Key) {
+        let Some(slot) = self.by_key.get(&key).copied() else { return };
+        let subscription = &mut self.subscriptions[slot as usize];
+        subscription.expiry = None;
+        if subscription.phase == Phase::Live {
+            // Its deadline is on record: no further record is needed for it to be over.
+            subscription.phase = Phase::Ending(Reason::Timeout);
+            self.end_began(now, slot);
+        }
+    }
+
+    /// Ends a live subscription: the last NOTIFY is owed at once.
+    pub(crate) fn end(&mut self, now: Now, slot: u32, reason: Reason) {
+        let subscription = &mut self.subscriptions[slot as usize];
+        if subscription.phase != Phase::Live {
+            return;
+        }
+        subscription.phase = Phase::Ending(reason);
+        if subscription.stored {
+            let record = Encoder::new(b'e')
+                .u8(reason.to_byte())
+                .u32(subscription.remote_cseq)
+                .change(subscription.change)
+                .end();
+            let key = subscription.key;
+            self.append(key, record);
+        }
+        self.end_began(now, slot);
+    }
+
+    fn end_began(&mut self, _now: Now, slot: u32) {
+        let subscription = &mut self.subscriptions[slot as usize];
+        let (timer, phase) = (subscription.expiry.take(), subscription.phase);
+        let watcher = subscription.watcher.clone();
+        let name = self.resources[subscription.resource as usize].name.clone();
+        self.cancel_timer(timer);
+        if let Phase::Ending(reason) = phase {
+            self.happened.push_back(Happened::Unsubscribed(name, watcher, reason.name()));
+        }
+        self.owe(slot, Owed::AtOnce);
+    }
+
+    /// The subscription is over and forgotten; `why` is for the log when nobody was told before.
+    pub(crate) fn remove(&mut self, now: Now, slot: u32, why: Option<&'static str>) {
+        let subscription = self.subscriptions.remove(slot as usize);
+        self.cancel_timer(subscription.expiry);
+        self.cancel_timer(subscription.wake);
+        self.by_key.remove(&subscription.key);
+        let hash = self.dialog_hash(&subscription.dialog);
+        if self.by_dialog.get(&hash) == Some(&subscription.key) {
+            self.by_dialog.remove(&hash);
+        }
+        if let Some(hop) = subscription.in_flight.as_ref().map(|flight| flight.hop).filter(|hop| *hop != 0) {
+            self.freed_hops.push(hop);
+        }
+        if let Some(count) = self.watchers.get_mut(&subscription.watcher) {
+            *count -= 1;
+            if *count == 0 {
+                self.watchers.remove(&subscription.watcher);
+            }
+        }
+        let resource = &mut self.resources[subscription.resource as usize];
+        let name = resource.name.clone();
+        resource.subscriptions.swap_remove(subscription.place as usize);
+        let moved = resource.subscriptions.get(subscription.place as usize).copied();
+        if resource.subscriptions.is_empty() {
+            resource.view = None;
+        }
+        if let Some(moved) = moved {
+            self.subscriptions[moved as usize].place = subscription.place;
+        }
+        if let Some(why) = why.filter(|_| subscription.stored) {
+            self.happened.push_back(Happened::Unsubscribed(name, subscription.watcher.clone(), why));
+        }
+        self.forget(now, &subscription);
+        self.settle(&subscription);
+        self.release_resource(subscription.resource);
+    }
+
+    fn forget(&mut self, now: Now, subscription: &Subscription) {
+        if !subscription.stored {
+            return;
+        }
+        if subscription.phase == Phase::Ending(Reason::Timeout) && now.wall.since(subscription.change.at) < RETRANSMISSIONS_LAST
+        {
+            // It was ended by a request that may come again: remembered, and the last NOTIFY is not repeated.
+            self.lazy_records.push(machine::Record { key: subscription.key, op: machine::Op::Append(Encoder::new(b'f').end()) });
+            self.timers.set(now.monotonic + RETRANSMISSIONS_LAST, Timer::Forget(subscription.key));
+        } else {
+            self.remove_lazily(subscription.key);
+        }
+    }
+
+    pub(crate) fn put_subscription(&mut self, slot: u32) {
+        let subscription = &mut self.subscriptions[slot as usize];
+        subscription.appends = 0;
+        let subscription = &self.subscriptions[slot as usize];
+        let resource = &self.resources[subscription.resource as usize];
+        let origin = subscription.origin;
+        let record = Encoder::new(b'S')
+            .bytes(self.packages[usize::from(resource.package)].name.as_bytes())
+            .bytes(resource.name.as_bytes())
+            .bytes(subscription.watcher.as_bytes())
+            .bytes(subscription.dialog.to_bytes())
+            .u32(subscription.salt)
+            .u32(subscription.cseq_base)
+            .u32(subscription.cseq_starts)
+            .u32(subscription.sent)
+            .bytes(&origin_bytes(origin));
+        self.put(subscription.key, refresh_fields(record, subscription).end());
+    }
+
+    fn append_refresh(&mut self, slot: u32) {
+        let subscription = &mut self.subscriptions[slot as usize];
+        subscription.appends += 1;
+        let record = Encoder::new(b'r').bytes(&origin_bytes(subscription.origin));
+        let (key, record) = (subscription.key, refresh_fields(record, subscription).end());
+        self.append(key, record);
+    }
+}
+
+fn refresh_fields(record: Encoder, subscription: &Subscription) -> Encoder {
+    record
+        .u32(subscription.remote_cseq)
+        .u32(subscription.granted)
+        .wall(subscription.deadline)
+        .u64(subscription.asked)
+        .u8(subscription.notify_type)
+        .u8(handling_byte(subscription.handling))
+        .change(subscription.change)
+}
+
+pub(crate) const fn handling_byte(handling: Handling) -> u8 {
+    match handling {
+        Handling::Block => 0,
+        Handling::Confirm => 10,
+        Handling::PoliteBlock => 20,
+        Handling::Allow => 30,
+    }
+}
+
+fn origin_bytes(origin: Origin) -> Vec<u8> {
+    let transport = if origin.transport.is_reliable() { 't' } else { 'u' };
+    let next_hop = if origin.is_next_hop { '!' } else { '-' };
+    format!("{} {transport}{next_hop} {}", origin.listener.0, origin.peer).into_bytes()
+}
+
+pub(crate) fn key_of(tag: Tag) -> Key {
+    Key::new(tag.partition, tag.number)
+}
+
+/// C4: 202 while the presentity has not decided, under the profile of RFC 3265's day.
+fn status(presence: &Presence, handling: Handling) -> u16 {
+    match (presence.profile, handling) {
+        (Profile::Oma10, Handling::Confirm) => 202,
+        _ => 200,
+    }
+}
+
+/// RFC 6665 §4.1.2.1: absent Accept means the package's default type; the best quality wins, then the package's order.
+fn acceptable(package: &Package, request: &Message<'_>) -> Result<u8, Rejection> {
+    let accept = request.accept();
+    if accept.is_absent() {
+        return Ok(0);
+    }
+    let mut best: Option<(u16, u8)> = None;
+    for (index, kind) in package.notify_types.iter().enumerate() {
+        let quality = accept.quality(kind);
+        if quality > best.map_or(0, |(quality, _)| quality) {
+            best = Some((quality, index as u8));
+        }
+    }
+    best.map(|(_, index)| index)
+        .ok_or_else(|| Rejection::new(406, "").with(Name::Accept, package.notify_types.join(", ")))
+}
+
+/// RFC 6665 §4.2.1.1: 423 only for what is above 0, below the minimum and below an hour; never longer than asked.
+fn granted(request: &Message<'_>, presence: &Presence) -> Result<u32, Rejection> {
+    let bounds = presence.subscribe_expires_seconds;
+    match request.expires()? {
+        None => Ok(bounds.default),
+        Some(0) => Ok(0),
+        Some(expires) if expires < bounds.min && expires < 3600 => Err(Rejection::interval_too_brief(bounds.min)),
+        Some(expires) => Ok(expires.min(bounds.max)),
+    }
+}

@@ -1,0 +1,108 @@
+//! One presentity under one event package: her live publications, the view composed from them, who watches.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use machine::{Instant, Key, TimerId, Wall};
+
+use crate::fingerprint::LastChange;
+use crate::package::{Package, Source};
+
+/// A body that watchers share, and what it says in 64 bits.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct View {
+    /// The rendered document; empty: no body at all.
+    pub body: Bytes,
+    /// Keyed hash of the body.
+    pub digest: u64,
+}
+
+/// One live publication (RFC 3903 §4): what a source said, until when.
+#[derive(Clone, Debug)]
+pub struct Publication {
+    /// Where it is stored.
+    pub key: Key,
+    /// Its entity-tag, a number never used before.
+    pub entity_tag: u64,
+    /// Media type as published.
+    pub content_type: Box<str>,
+    /// The document.
+    pub body: Box<[u8]>,
+    /// When this document was accepted (a refresh does not count).
+    pub accepted: Wall,
+    /// Seconds granted by the last 200.
+    pub granted: u32,
+    /// When it lapses.
+    pub expires_at: Instant,
+    /// The same on the wall, as stored.
+    pub deadline: Wall,
+    /// Set for `expires_at`.
+    pub timer: Option<TimerId>,
+    /// Which request made it what it is.
+    pub change: LastChange,
+    /// Appends since the last whole record.
+    pub appends: u8,
+}
+
+/// "Everybody who watches has answered a NOTIFY with what she may see of this."
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct AnsweredByAll {
+    /// Of the composed view.
+    pub digest: u64,
+    /// Subscriptions asked for before this stamp are covered.
+    pub stamp: u64,
+}
+
+/// One presentity under one event package.
+pub struct Resource {
+    /// Canonical address of record.
+    pub name: Arc<str>,
+    /// Which package, by index.
+    pub package: u8,
+    /// Where `answered` is stored, once it was.
+    pub key: Key,
+    /// Whether the store holds a record under `key`.
+    pub stored: bool,
+    /// Whether a source ever published (kept for `unknown_presentity = "404"` only).
+    pub published: bool,
+    /// Oldest acceptance first.
+    pub publications: Vec<Publication>,
+    /// Composed when somebody watches; `None`: not composed yet.
+    pub view: Option<View>,
+    /// The neutral document, composed when first needed.
+    pub neutral: Option<View>,
+    /// Slots of the subscriptions to it.
+    pub subscriptions: Vec<u32>,
+    /// Slots that are owed a NOTIFY, in order.
+    pub owed: VecDeque<u32>,
+    /// How many subscriptions have not answered the newest that they may see.
+    pub unsettled: u32,
+    /// What the store knows of the answers.
+    pub answered: AnsweredByAll,
+    /// The newest `Subscription::asked` among those stored.
+    pub asked: u64,
+    /// Least time between two NOTIFYs of one subscription.
+    pub interval: Duration,
+    /// Whether a pending watcher's NOTIFY carries nothing.
+    pub pending_body_is_empty: bool,
+}
+
+impl Resource {
+    /// Composes the view from the live publications.
+    pub fn compose(&self, package: &Package, digest: impl Fn(&[u8]) -> u64) -> View {
+        let sources: Vec<Source<'_>> = self
+            .publications
+            .iter()
+            .map(|publication| Source { body: &publication.body, accepted: publication.accepted })
+            .collect();
+        let body = Bytes::from((package.compose)(&self.name, &sources));
+        View { digest: digest(&body), body }
+    }
+
+    /// Nothing needs it any more.
+    pub fn is_idle(&self) -> bool {
+        self.publications.is_empty() && self.subscriptions.is_empty() && !self.published
+    }
+}

@@ -1,0 +1,340 @@
+//! From records to state after a start: what was acknowledged is there again, with its tags and its dialogs.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use machine::settings::{Handling, ListenerId, Presence, Transport};
+use machine::{Instant, Key, Now, Wall};
+
+use crate::dialog::Dialog;
+use crate::fingerprint::LastChange;
+use crate::resource::{AnsweredByAll, Publication};
+use crate::state::{Done, EventState, RETRANSMISSIONS_LAST, Timer};
+use crate::stored::{Decoder, Unreadable};
+use crate::subscription::{Origin, Owed, Phase, Reason, Subscription};
+
+impl EventState {
+    /// One live object: its first bytes, then what was appended, in order. Called for every object, then `restored`.
+    pub fn restore(
+        &mut self,
+        now: Now,
+        key: Key,
+        chain: &[Vec<u8>],
+        presence_of: &dyn Fn(&str) -> Presence,
+    ) -> Result<(), Unreadable> {
+        let (first, rest) = chain.split_first().ok_or(Unreadable("an object without a beginning"))?;
+        let mut fields = Decoder::new(first);
+        match fields.u8()? {
+            b'P' => self.restore_publication(now, key, &mut fields, rest, presence_of),
+            b'S' => self.restore_subscription(now, key, &mut fields, rest, presence_of),
+            b'R' => self.restore_resource(key, &mut fields, presence_of),
+            _ => Err(Unreadable("an object of an unknown kind")),
+        }
+    }
+
+    fn restored_resource(
+        &mut self,
+        fields: &mut Decoder<'_>,
+        presence_of: &dyn Fn(&str) -> Presence,
+    ) -> Result<u32, Unreadable> {
+        let package = fields.text()?;
+        let index = self.packages.iter().position(|known| known.name == package);
+        let index = index.ok_or(Unreadable("an event package that this version does not have"))?;
+        let name = fields.text()?;
+        Ok(self.resource(index as u8, name, &presence_of(name)))
+    }
+
+    fn restore_resource(
+        &mut self,
+        key: Key,
+        fields: &mut Decoder<'_>,
+        presence_of: &dyn Fn(&str) -> Presence,
+    ) -> Result<(), Unreadable> {
+        let slot = self.restored_resource(fields, presence_of)?;
+        let resource = &mut self.resources[slot as usize];
+        resource.key = key;
+        resource.stored = true;
+        resource.answered = AnsweredByAll { digest: fields.u64()?, stamp: fields.u64()? };
+        resource.published = fields.u8()? != 0;
+        Ok(())
+    }
+
+    fn restore_publication(
+        &mut self,
+        now: Now,
+        key: Key,
+        fields: &mut Decoder<'_>,
+        rest: &[Vec<u8>],
+        presence_of: &dyn Fn(&str) -> Presence,
+    ) -> Result<(), Unreadable> {
+        let slot = self.restored_resource(fields, presence_of)?;
+        let mut publication = Publication {
+            key,
+            entity_tag: fields.u64()?,
+            granted: fields.u32()?,
+            deadline: fields.wall()?,
+            accepted: fields.wall()?,
+            change: fields.change()?,
+            content_type: fields.text()?.into(),
+            body: fields.bytes()?.into(),
+            expires_at: Instant::ZERO,
+            timer: None,
+            appends: u8::try_from(rest.len()).unwrap_or(u8::MAX),
+        };
+        for appended in rest {
+            let mut fields = Decoder::new(appended);
+            match fields.u8()? {
+                b'r' => {
+                    publication.entity_tag = fields.u64()?;
+                    publication.granted = fields.u32()?;
+                    publication.deadline = fields.wall()?;
+                    publication.change = fields.change()?;
+                }
+                b'g' => {
+                    let entity_tag = fields.u64()?;
+                    let change = fields.change()?;
+                    let done = Done::Published { entity_tag, partition: key.partition(), expires: 0 };
+                    self.remember(now, change, done);
+                    self.timers.set(now.monotonic + RETRANSMISSIONS_LAST, Timer::Forget(key));
+                    self.release_resource(slot);
+                    return Ok(());
+                }
+                _ => return Err(Unreadable("an unknown change of a publication")),
+            }
+        }
+        let left = time_left(now, publication.deadline, publication.granted);
+        publication.expires_at = now.monotonic + left;
+        let done = Done::Published {
+            entity_tag: publication.entity_tag,
+            partition: key.partition(),
+            expires: publication.granted,
+        };
+        self.remember(now, publication.change, done);
+        let timer = Timer::PublicationExpires { resource: slot, key };
+        publication.timer = Some(self.timers.set(publication.expires_at, timer));
+        self.publications += 1;
+        self.resources[slot as usize].publications.push(publication);
+        Ok(())
+    }
+
+    fn restore_subscription(
+        &mut self,
+        now: Now,
+        key: Key,
+        fields: &mut Decoder<'_>,
+        rest: &[Vec<u8>],
+        presence_of: &dyn Fn(&str) -> Presence,
+    ) -> Result<(), Unreadable> {
+        let resource = self.restored_resource(fields, presence_of)?;
+        let watcher: Arc<str> = fields.text()?.into();
+        let dialog = Dialog::from_bytes(fields.bytes()?).ok_or(Unreadable("a dialog that does not read"))?;
+        let (salt, cseq_base, cseq_starts, sent) = (fields.u32()?, fields.u32()?, fields.u32()?, fields.u32()?);
+        let origin = read_origin(fields.bytes()?)?;
+        let refreshed = Refreshed::read(fields)?;
+        let mut subscription = Subscription {
+            key,
+            salt,
+            resource,
+            place: 0,
+            watcher,
+            dialog,
+            origin,
+            notify_type: refreshed.notify_type,
+            handling: refreshed.handling,
+            phase: Phase::Live,
+            stored: true,
+            remote_cseq: refreshed.remote_cseq,
+            // What this life said before the record was written counts, what it said after does not: lives are far apart.
+            cseq_base: cseq_base.wrapping_add(sent),
+            cseq_starts,
+            sent: 0,
+            granted: refreshed.granted,
+            expires_at: Instant::ZERO,
+            deadline: refreshed.deadline,
+            asked: refreshed.asked,
+            change: refreshed.change,
+            appends: u8::try_from(rest.len()).unwrap_or(u8::MAX),
+            owed: Owed::Nothing,
+            queued: false,
+            answered: 0,
+            unsettled: false,
+            notified_at: None,
+            failures: 0,
+            hold_until: None,
+            in_flight: None,
+            wake: None,
+            expiry: None,
+        };
+        for appended in rest {
+            if !apply(&mut subscription, appended)? {
+                // It ended by a request, and the last NOTIFY was answered: only the request's answer is remembered.
+                self.remember(now, subscription.change, Done::Unsubscribed { tag: subscription.tag() });
+                self.timers.set(now.monotonic + RETRANSMISSIONS_LAST, Timer::Forget(key));
+                self.release_resource(resource);
+                return Ok(());
+            }
+        }
+        let left = time_left(now, subscription.deadline, subscription.granted);
+        subscription.expires_at = now.monotonic + left;
+        let (change, phase, asked) = (subscription.change, subscription.phase, subscription.asked);
+        let done = match phase {
+            Phase::Live => Done::Subscribed(key),
+            Phase::Ending(_) => Done::Unsubscribed { tag: subscription.tag() },
+        };
+        self.remember(now, change, done);
+        let at = subscription.expires_at;
+        let slot = self.insert(subscription);
+        let newest = &mut self.resources[resource as usize].asked;
+        *newest = (*newest).max(asked);
+        if phase == Phase::Live {
+            self.subscriptions[slot as usize].expiry = Some(self.timers.set(at, Timer::SubscriptionExpires(key)));
+        }
+        Ok(())
+    }
+
+    fn remember(&mut self, now: Now, change: LastChange, done: Done) {
+        // 64·T1 since then, by a wall clock that may have stepped: rather remembered too long.
+        if now.wall.since(change.at) < RETRANSMISSIONS_LAST && change.fingerprint.0 != 0 {
+            self.done.insert(change.fingerprint, done);
+        }
+    }
+
+    /// After the last `restore`: what lapsed meanwhile is gone, every watcher is decided by the rules that hold now, and
+    /// who may not know the newest state is owed a NOTIFY.
+    pub fn restored(&mut self, now: Now, decide: impl FnMut(&str, &str) -> Option<Handling>) {
+        self.timers.set(now.monotonic + RETRANSMISSIONS_LAST, Timer::ForgetChanges);
+        let resources: Vec<u32> = self.resources.iter().map(|(slot, _)| slot as u32).collect();
+        for slot in &resources {
+            self.restore_order(now, *slot);
+        }
+        for slot in resources {
+            self.owe_after_start(slot);
+        }
+        self.redecide(now, decide);
+    }
+
+    /// Oldest acceptance first, as before; what lapsed while nobody ran is gone before anybody is told anything.
+    fn restore_order(&mut self, now: Now, slot: u32) {
+        let publications = &mut self.resources[slot as usize].publications;
+        publications.sort_by_key(|publication| (publication.accepted, publication.entity_tag));
+        let lapsed: Vec<Key> = publications
+            .iter()
+            .filter(|publication| publication.expires_at <= now.monotonic)
+            .map(|publication| publication.key)
+            .collect();
+        for key in lapsed {
+            self.publication_expires(now, slot, key);
+        }
+    }
+
+    fn owe_after_start(&mut self, slot: u32) {
+        if !self.resources.contains(slot as usize) {
+            return;
+        }
+        if self.resources[slot as usize].subscriptions.is_empty() {
+            self.release_resource(slot);
+            return;
+        }
+        let view = self.view(slot);
+        let answered = self.resources[slot as usize].answered;
+        for index in 0..self.resources[slot as usize].subscriptions.len() {
+            let each = self.resources[slot as usize].subscriptions[index];
+            let subscription = &mut self.subscriptions[each as usize];
+            let covered = answered.stamp > subscription.asked
+                && (answered.digest == view.digest || subscription.handling != Handling::Allow);
+            if subscription.phase != Phase::Live || !covered {
+                self.owe(each, Owed::AtOnce);
+            } else if subscription.handling == Handling::Allow {
+                subscription.answered = view.digest;
+            }
+        }
+    }
+}
+
+/// What a refresh writes.
+struct Refreshed {
+    remote_cseq: u32,
+    granted: u32,
+    deadline: Wall,
+    asked: u64,
+    notify_type: u8,
+    handling: Handling,
+    change: LastChange,
+}
+
+impl Refreshed {
+    fn read(fields: &mut Decoder<'_>) -> Result<Self, Unreadable> {
+        Ok(Self {
+            remote_cseq: fields.u32()?,
+            granted: fields.u32()?,
+            deadline: fields.wall()?,
+            asked: fields.u64()?,
+            notify_type: fields.u8()?,
+            handling: read_handling(fields.u8()?)?,
+            change: fields.change()?,
+        })
+    }
+}
+
+/// Applies one appended record; `false`: the subscription is over.
+fn apply(subscription: &mut Subscription, appended: &[u8]) -> Result<bool, Unreadable> {
+    let mut fields = Decoder::new(appended);
+    match fields.u8()? {
+        b'r' => {
+            subscription.origin = read_origin(fields.bytes()?)?;
+            let refreshed = Refreshed::read(&mut fields)?;
+            subscription.remote_cseq = refreshed.remote_cseq;
+            subscription.granted = refreshed.granted;
+            subscription.deadline = refreshed.deadline;
+            subscription.asked = refreshed.asked;
+            subscription.notify_type = refreshed.notify_type;
+            subscription.handling = refreshed.handling;
+            subscription.change = refreshed.change;
+        }
+        b'e' => {
+            let reason = Reason::from_byte(fields.u8()?).ok_or(Unreadable("an unknown reason"))?;
+            subscription.phase = Phase::Ending(reason);
+            subscription.remote_cseq = fields.u32()?;
+            subscription.change = fields.change()?;
+        }
+        b'f' => return Ok(false),
+        b'c' => {
+            subscription.cseq_base = fields.u32()?;
+            subscription.cseq_starts = fields.u32()?;
+        }
+        b'h' => subscription.handling = read_handling(fields.u8()?)?,
+        _ => return Err(Unreadable("an unknown change of a subscription")),
+    }
+    Ok(true)
+}
+
+fn read_handling(byte: u8) -> Result<Handling, Unreadable> {
+    Ok(match byte {
+        0 => Handling::Block,
+        10 => Handling::Confirm,
+        20 => Handling::PoliteBlock,
+        30 => Handling::Allow,
+        _ => return Err(Unreadable("an unknown handling")),
+    })
+}
+
+fn read_origin(bytes: &[u8]) -> Result<Origin, Unreadable> {
+    let bad = Unreadable("an origin that does not read");
+    let mut words = std::str::from_utf8(bytes).map_err(|_| bad.clone())?.split(' ');
+    let listener = words.next().and_then(|word| word.parse().ok()).ok_or(bad.clone())?;
+    let how = words.next().ok_or(bad.clone())?;
+    let peer: SocketAddr = words.next().and_then(|word| word.parse().ok()).ok_or(bad)?;
+    Ok(Origin {
+        listener: ListenerId(listener),
+        transport: if how.starts_with('t') { Transport::Tcp } else { Transport::Udp },
+        peer,
+        connection: None,
+        is_next_hop: how.ends_with('!'),
+    })
+}
+
+/// Stored as wall deadline and granted interval: never longer than granted, whatever the wall clock did.
+fn time_left(now: Now, deadline: Wall, granted: u32) -> Duration {
+    deadline.since(now.wall).min(Duration::from_secs(u64::from(granted)))
+}

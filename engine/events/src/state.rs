@@ -1,0 +1,327 @@
+//! The event state of one shard: its resources, publications, subscriptions, and the deadlines of them all.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use machine::settings::Presence;
+use machine::{Instant, Key, Limits, Now, Op, Partition, Partitioner, Random, Record, TimerId, Wheel};
+use slab::Slab;
+
+use crate::answer::Rejection;
+use crate::fingerprint::{Fingerprint, LastChange};
+use crate::package::Package;
+use crate::resource::{AnsweredByAll, Resource, View};
+use crate::subscription::Subscription;
+
+/// How long the same request may still arrive again: 64·T1 (RFC 3261 §17.1.2.2).
+pub const RETRANSMISSIONS_LAST: Duration = Duration::from_secs(32);
+
+/// After so many appends an object is written whole again, so that its chain in the journal stays short.
+pub const APPENDS_MAX: u8 = 16;
+
+/// What an engine needs to know about one request besides the request.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// The time.
+    pub now: Now,
+    /// Canonical address of record of the Request-URI.
+    pub presentity: &'a str,
+    /// Canonical address of record of who asks.
+    pub identity: &'a str,
+    /// `[presence]` of the presentity's domain.
+    pub presence: &'a Presence,
+    /// Every bound.
+    pub limits: &'a Limits,
+    /// Memory or disk is full: why new state is refused.
+    pub full: Option<&'static str>,
+}
+
+/// Everything that can wake the event state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// Set when a 2xx to PUBLISH goes out; on expiry that one publication lapses (RFC 3903 §6).
+    PublicationExpires {
+        /// Slot of its resource.
+        resource: u32,
+        /// Which.
+        key: Key,
+    },
+    /// Set when a 2xx to SUBSCRIBE goes out; on expiry the subscription ends (RFC 6665 §4.2.2).
+    SubscriptionExpires(Key),
+    /// Set when a NOTIFY leaves or is owed sooner than the interval allows.
+    SubscriptionWakes(Key),
+    /// An ended object is remembered so long, for the same request again after a crash.
+    Forget(Key),
+    /// After a start: requests of the life before can no longer be retransmissions.
+    ForgetChanges,
+}
+
+/// Something that people, counters and traces want to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Happened {
+    /// A publication was created or changed.
+    Published(Arc<str>, String),
+    /// A publication was removed or lapsed.
+    Unpublished(Arc<str>, &'static str),
+    /// A subscription began: presentity, watcher.
+    Subscribed(Arc<str>, Arc<str>),
+    /// A subscription ended: presentity, watcher, why.
+    Unsubscribed(Arc<str>, Arc<str>, &'static str),
+}
+
+/// What a request of the life before has done, by its fingerprint.
+#[derive(Clone, Debug)]
+pub(crate) enum Done {
+    Published { entity_tag: u64, partition: Partition, expires: u32 },
+    Subscribed(Key),
+    Unsubscribed { tag: crate::dialog::Tag },
+}
+
+/// Publications, subscriptions and notifications of one shard.
+pub struct EventState {
+    pub(crate) packages: &'static [&'static Package],
+    pub(crate) partitioner: Partitioner,
+    pub(crate) starts: u32,
+    counter: u32,
+    pub(crate) random: Random,
+    pub(crate) resources: Slab<Resource>,
+    pub(crate) by_name: Vec<HashMap<Arc<str>, u32>>,
+    pub(crate) subscriptions: Slab<Subscription>,
+    pub(crate) by_key: HashMap<Key, u32>,
+    pub(crate) by_dialog: HashMap<u64, Key>,
+    pub(crate) watchers: HashMap<Arc<str>, u32>,
+    pub(crate) timers: Wheel<Timer>,
+    pub(crate) done: HashMap<Fingerprint, Done>,
+    pub(crate) ring: VecDeque<u32>,
+    pub(crate) resend: VecDeque<Key>,
+    pub(crate) freed_hops: Vec<u32>,
+    /// Records that an acknowledgement waits for.
+    pub(crate) records: Vec<Record>,
+    /// Records that nobody waits for.
+    pub(crate) lazy_records: Vec<Record>,
+    pub(crate) happened: VecDeque<Happened>,
+    pub(crate) publications: usize,
+}
+
+/// How much there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Presentities that are watched or published for.
+    pub presentities: usize,
+    /// Live publications.
+    pub publications: usize,
+    /// Subscriptions, ending ones included.
+    pub subscriptions: usize,
+}
+
+impl EventState {
+    /// Nothing yet. `starts` counts the starts of the store, this one included.
+    pub fn new(packages: &'static [&'static Package], partitioner: Partitioner, starts: u32, seed: u64) -> Self {
+        Self {
+            packages,
+            partitioner,
+            starts,
+            counter: 0,
+            random: Random::new(seed),
+            resources: Slab::new(),
+            by_name: packages.iter().map(|_| HashMap::new()).collect(),
+            subscriptions: Slab::new(),
+            by_key: HashMap::new(),
+            by_dialog: HashMap::new(),
+            watchers: HashMap::new(),
+            timers: Wheel::new(),
+            done: HashMap::new(),
+            ring: VecDeque::new(),
+            resend: VecDeque::new(),
+            freed_hops: Vec::new(),
+            records: Vec::new(),
+            lazy_records: Vec::new(),
+            happened: VecDeque::new(),
+            publications: 0,
+        }
+    }
+
+    /// How much there is.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            presentities: self.resources.len(),
+            publications: self.publications,
+            subscriptions: self.subscriptions.len(),
+        }
+    }
+
+    /// The names of the packages, for Allow-Events (RFC 6665 §8.2.2: packages, not templates).
+    pub fn allow_events(&self) -> String {
+        self.packages.iter().map(|package| package.name).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The package that a request's Event names (RFC 6665 §4.2.1.1, RFC 3903 §6 step 2: none or unknown is 489).
+    pub fn package(&self, request: &sip::Message<'_>) -> Result<u8, Rejection> {
+        let bad = || Rejection::bad_event(&self.allow_events());
+        let event = request.event()?.ok_or_else(bad)?;
+        let index = self.packages.iter().position(|package| package.name == event.package).ok_or_else(bad)?;
+        Ok(index as u8)
+    }
+
+    /// A number that was never used before in any life of this store.
+    pub(crate) const fn next_number(&mut self) -> u64 {
+        self.counter += 1;
+        ((self.starts as u64) << 32 | self.counter as u64) & Key::NUMBER_MAX
+    }
+
+    /// Records to commit before what was decided with them may leave, and records that may ride along.
+    pub fn take_records(&mut self) -> (Vec<Record>, Vec<Record>) {
+        (std::mem::take(&mut self.records), std::mem::take(&mut self.lazy_records))
+    }
+
+    /// The next thing that happened.
+    pub fn poll_happened(&mut self) -> Option<Happened> {
+        self.happened.pop_front()
+    }
+
+    /// Hops (as given to `compose_notify`) one of whose unanswered NOTIFYs no longer counts in their window.
+    pub fn take_freed_hops(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.freed_hops)
+    }
+
+    pub(crate) fn put(&mut self, key: Key, bytes: Vec<u8>) {
+        self.records.push(Record { key, op: Op::Put(bytes) });
+    }
+
+    pub(crate) fn append(&mut self, key: Key, bytes: Vec<u8>) {
+        self.records.push(Record { key, op: Op::Append(bytes) });
+    }
+
+    pub(crate) fn remove_lazily(&mut self, key: Key) {
+        self.lazy_records.push(Record { key, op: Op::Remove });
+    }
+
+    pub(crate) fn digest(&self, body: &[u8]) -> u64 {
+        self.partitioner.hash(body).max(1)
+    }
+
+    /// The resource of `name`, made when it isn't there.
+    pub(crate) fn resource(&mut self, package: u8, name: &str, presence: &Presence) -> u32 {
+        if let Some(slot) = self.by_name[usize::from(package)].get(name) {
+            return *slot;
+        }
+        let number = self.next_number();
+        let name: Arc<str> = name.into();
+        let slot = self.resources.insert(Resource {
+            name: name.clone(),
+            package,
+            key: Key::new(self.partitioner.partition(&name), number),
+            stored: false,
+            published: false,
+            publications: Vec::new(),
+            view: None,
+            neutral: None,
+            subscriptions: Vec::new(),
+            owed: VecDeque::new(),
+            unsettled: 0,
+            answered: AnsweredByAll::default(),
+            asked: 0,
+            interval: Duration::from_millis(u64::from(presence.notify_interval_ms_min)),
+            pending_body_is_empty: presence.pending_body_is_empty,
+        }) as u32;
+        self.by_name[usize::from(package)].insert(name, slot);
+        slot
+    }
+
+    /// Drops a resource that nothing needs any more.
+    pub(crate) fn release_resource(&mut self, slot: u32) {
+        let Some(resource) = self.resources.get(slot as usize) else { return };
+        if !resource.is_idle() {
+            return;
+        }
+        let resource = self.resources.remove(slot as usize);
+        self.by_name[usize::from(resource.package)].remove(&resource.name);
+        if resource.stored {
+            self.remove_lazily(resource.key);
+        }
+    }
+
+    /// Composes the view anew where somebody watches; says whether it differs from what it was.
+    pub(crate) fn recompose(&mut self, slot: u32) -> bool {
+        let resource = &self.resources[slot as usize];
+        if resource.subscriptions.is_empty() {
+            self.resources[slot as usize].view = None;
+            return false;
+        }
+        let view = resource.compose(self.packages[usize::from(resource.package)], |body| self.digest(body));
+        let changed = resource.view.as_ref().is_none_or(|old| old.digest != view.digest);
+        self.resources[slot as usize].view = Some(view);
+        changed
+    }
+
+    /// The composed view, composed now if it wasn't.
+    pub(crate) fn view(&mut self, slot: u32) -> View {
+        if self.resources[slot as usize].view.is_none() {
+            self.recompose(slot);
+        }
+        self.resources[slot as usize].view.clone().unwrap_or_default()
+    }
+
+    /// The neutral document of that presentity.
+    pub(crate) fn neutral(&mut self, slot: u32) -> View {
+        let resource = &self.resources[slot as usize];
+        if let Some(neutral) = &resource.neutral {
+            return neutral.clone();
+        }
+        let body = bytes::Bytes::from((self.packages[usize::from(resource.package)].neutral)(&resource.name));
+        let neutral = View { digest: self.digest(&body), body };
+        self.resources[slot as usize].neutral = Some(neutral.clone());
+        neutral
+    }
+
+    pub(crate) fn set_timer(&mut self, old: Option<TimerId>, at: Instant, timer: Timer) -> Option<TimerId> {
+        if let Some(id) = old {
+            self.timers.cancel(id);
+        }
+        Some(self.timers.set(at, timer))
+    }
+
+    pub(crate) fn cancel_timer(&mut self, id: Option<TimerId>) {
+        if let Some(id) = id {
+            self.timers.cancel(id);
+        }
+    }
+
+    /// When `handle_timeout` should be called next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Does what is due, at most `TIMERS_PER_TURN` deadlines: an expiry storm is drained in slices.
+    pub fn handle_timeout(&mut self, now: Now) {
+        for _ in 0..TIMERS_PER_TURN {
+            let Some(timer) = self.timers.pop(now.monotonic) else { return };
+            match timer {
+                Timer::PublicationExpires { resource, key } => self.publication_expires(now, resource, key),
+                Timer::SubscriptionExpires(key) => self.subscription_expires(now, key),
+                Timer::SubscriptionWakes(key) => self.subscription_wakes(now, key),
+                Timer::Forget(key) => self.remove_lazily(key),
+                Timer::ForgetChanges => self.done.clear(),
+            }
+        }
+    }
+
+    /// What a request that arrives again after a crash has already done.
+    pub(crate) fn already_done(&self, change: LastChange) -> Option<&Done> {
+        self.done.get(&change.fingerprint)
+    }
+
+    /// A reload: intervals and pending bodies as the new settings say.
+    pub fn handle_presence(&mut self, mut presence_of: impl FnMut(&str) -> Presence) {
+        for (_, resource) in &mut self.resources {
+            let presence = presence_of(&resource.name);
+            resource.interval = Duration::from_millis(u64::from(presence.notify_interval_ms_min));
+            resource.pending_body_is_empty = presence.pending_body_is_empty;
+        }
+    }
+}
+
+/// Deadlines handled before the shard looks at its sockets again: 256 × some 4 µs is 1 ms.
+const TIMERS_PER_TURN: usize = 256;

@@ -1,0 +1,174 @@
+//! Next hops: windows that keep a burst from drowning its own answers, names that wait to be resolved, fallbacks remembered.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use machine::settings::Transport;
+use machine::{Instant, Key};
+use slab::Slab;
+
+/// After a refused or silent TCP connection a large request goes by UDP for so long (RFC 3261 §18.1.1).
+pub const STREAM_REFUSED_LASTS: Duration = Duration::from_secs(600);
+
+/// How long an address found for a name is used; one that was not found is asked for again after a tenth of it.
+const RESOLVED_LASTS: Duration = Duration::from_secs(30);
+
+/// Names waiting or remembered in one shard: 10 000 × 300 B = 3 MB. Beyond it the oldest answers are forgotten.
+const NAMES_MAX: usize = 10_000;
+
+/// Hops remembered for their fallback only. Beyond it they are forgotten, and TCP is tried again.
+const HOPS_MAX: usize = 100_000;
+
+#[derive(Debug)]
+struct Hop {
+    at: (Transport, SocketAddr),
+    unanswered: u32,
+    waiting: VecDeque<Key>,
+    stream_refused_until: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Name {
+    addresses: Vec<IpAddr>,
+    /// `None` while the answer is awaited.
+    until: Option<Instant>,
+    waiting: Vec<Key>,
+}
+
+/// What is known of a host name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resolved {
+    /// Here.
+    Address(IpAddr),
+    /// Somebody must ask: `Output::Resolve`.
+    Ask,
+    /// Asked already; `handle_resolved` will wake who waits.
+    Awaited,
+    /// It has no address.
+    NotFound,
+}
+
+/// The next hops of one shard.
+#[derive(Debug, Default)]
+pub struct Hops {
+    hops: Slab<Hop>,
+    by_address: HashMap<(Transport, SocketAddr), usize>,
+    names: HashMap<String, Name>,
+    unanswered: u32,
+}
+
+impl Hops {
+    /// Unanswered NOTIFYs in all windows.
+    pub const fn unanswered(&self) -> u32 {
+        self.unanswered
+    }
+
+    fn slot(&mut self, at: (Transport, SocketAddr)) -> usize {
+        if let Some(slot) = self.by_address.get(&at) {
+            return *slot;
+        }
+        if self.hops.len() >= HOPS_MAX {
+            self.forget_idle();
+        }
+        let slot =
+            self.hops.insert(Hop { at, unanswered: 0, waiting: VecDeque::new(), stream_refused_until: None });
+        self.by_address.insert(at, slot);
+        slot
+    }
+
+    fn forget_idle(&mut self) {
+        let by_address = &mut self.by_address;
+        self.hops.retain(|_, hop| {
+            let needed = hop.unanswered > 0 || !hop.waiting.is_empty();
+            if !needed {
+                by_address.remove(&hop.at);
+            }
+            needed
+        });
+    }
+
+    /// Takes a place in the window of a hop; `None`: it is full, and `key` waits for an answer.
+    pub fn enter(&mut self, at: (Transport, SocketAddr), window: u32, key: Key) -> Option<u32> {
+        let slot = self.slot(at);
+        let hop = &mut self.hops[slot];
+        if hop.unanswered >= window {
+            hop.waiting.push_back(key);
+            return None;
+        }
+        hop.unanswered += 1;
+        self.unanswered += 1;
+        Some(slot as u32 + 1)
+    }
+
+    /// Gives a place back; who waited longest may enter now.
+    pub fn leave(&mut self, id: u32) -> Option<Key> {
+        let slot = (id as usize).checked_sub(1)?;
+        let hop = self.hops.get_mut(slot)?;
+        hop.unanswered = hop.unanswered.saturating_sub(1);
+        self.unanswered = self.unanswered.saturating_sub(1);
+        let next = hop.waiting.pop_front();
+        if next.is_none() && hop.unanswered == 0 && hop.stream_refused_until.is_none() {
+            let at = hop.at;
+            self.hops.remove(slot);
+            self.by_address.remove(&at);
+        }
+        next
+    }
+
+    /// A connection for a large request was refused or did not come.
+    pub fn stream_refused(&mut self, now: Instant, to: SocketAddr) {
+        let slot = self.slot((Transport::Udp, to));
+        self.hops[slot].stream_refused_until = Some(now + STREAM_REFUSED_LASTS);
+    }
+
+    /// Whether large requests to this address go by UDP for the time being.
+    pub fn is_stream_refused(&mut self, now: Instant, to: SocketAddr) -> bool {
+        let Some(slot) = self.by_address.get(&(Transport::Udp, to)).copied() else { return false };
+        let refused = self.hops[slot].stream_refused_until.is_some_and(|until| now < until);
+        if !refused {
+            self.hops[slot].stream_refused_until = None;
+        }
+        refused
+    }
+
+    /// Where a name is. `key` waits when that isn't known.
+    pub fn resolve(&mut self, now: Instant, name: &str, key: Key) -> Resolved {
+        if self.names.len() >= NAMES_MAX {
+            self.names.retain(|_, name| name.until.is_none());
+        }
+        match self.names.get_mut(name) {
+            Some(Name { until: None, waiting, .. }) => {
+                waiting.push(key);
+                Resolved::Awaited
+            }
+            Some(Name { until: Some(until), addresses, .. }) if now < *until => {
+                addresses.first().map_or(Resolved::NotFound, |address| Resolved::Address(*address))
+            }
+            _ => {
+                let asked = Name { addresses: Vec::new(), until: None, waiting: vec![key] };
+                self.names.insert(name.to_owned(), asked);
+                Resolved::Ask
+            }
+        }
+    }
+
+    /// A name was looked up; gives back who waited for it.
+    pub fn resolved(&mut self, now: Instant, name: &str, addresses: &[IpAddr]) -> Vec<Key> {
+        let Some(entry) = self.names.get_mut(name) else { return Vec::new() };
+        entry.addresses = addresses.to_vec();
+        entry.until = Some(now + if addresses.is_empty() { RESOLVED_LASTS / 10 } else { RESOLVED_LASTS });
+        std::mem::take(&mut entry.waiting)
+    }
+
+    /// How many hops and names are remembered.
+    pub fn len(&self) -> usize {
+        self.hops.len() + self.names.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

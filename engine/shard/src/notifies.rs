@@ -1,0 +1,218 @@
+//! The way of a NOTIFY: next hop, transport, window, and what happens when it can't be taken (standards C6).
+
+use std::net::{IpAddr, SocketAddr};
+
+use events::sending::{Notify, Way};
+use events::subscription::{Origin, Subscription};
+use machine::Key;
+use machine::settings::{ListenerId, Transport};
+use sip::Uri;
+
+use crate::gate::Held;
+use crate::hops::Resolved;
+use crate::inputs::ConnectionId;
+use crate::outputs::{Destination, Output, Send};
+use crate::shard::Shard;
+
+/// RFC 3261 §18.1.1: larger requests leave by a congestion-controlled transport where the path MTU is unknown.
+const REQUEST_BYTES_MAX: usize = 1300;
+
+/// A large request falls back to UDP after so long without a connection.
+const CONNECT_FOR_SIZE_MS_MAX: u32 = 500;
+
+/// A connection that the next hop's URI asks for is given so long.
+const CONNECT_MS_MAX: u32 = 4_000;
+
+/// By what way a NOTIFY would go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Hop {
+    transport: Transport,
+    to: SocketAddr,
+    /// The flow that the SUBSCRIBE came by is this hop.
+    connection: Option<ConnectionId>,
+}
+
+/// Whether the way is known.
+enum Found {
+    Hop(Hop),
+    /// A name is being looked up; the subscription waits for it.
+    Later,
+    Nowhere,
+}
+
+impl Shard {
+    /// Composes and sends the NOTIFY that a subscription is owed, or leaves it waiting for its hop.
+    pub(crate) fn notify(&mut self, key: Key) {
+        let Some((hop, listener, for_size)) = self.way(key) else { return };
+        let window = self.settings.limits.unanswered_per_hop_max;
+        let Some(id) = self.hops.enter((hop.transport, hop.to), window, key) else {
+            return self.events.park(key);
+        };
+        let (sent_by, contact) = (self.sent_by(listener), self.contact(listener, hop.transport));
+        let way = Way {
+            via_transport: hop.transport.name(),
+            sent_by: &sent_by,
+            contact: &contact,
+            for_size,
+            hop: id,
+        };
+        let Some(notify) = self.events.compose_notify(self.now, key, way) else {
+            self.hops.leave(id);
+            return;
+        };
+        self.hold_notify(notify, hop, listener, for_size);
+    }
+
+    /// Sends what is in flight once more.
+    pub(crate) fn resend(&mut self, key: Key) {
+        self.send_again(key, false);
+    }
+
+    /// A large NOTIFY got no connection: by UDP, as another transaction, and so for the next ten minutes.
+    pub(crate) fn fall_back_to_datagram(&mut self, key: Key) {
+        if let Found::Hop(hop) = self.find_hop(key) {
+            self.hops.stream_refused(self.now.monotonic, hop.to);
+        }
+        self.send_again(key, true);
+    }
+
+    fn send_again(&mut self, key: Key, another_transport: bool) {
+        let Some((hop, listener, for_size)) = self.way(key) else { return };
+        let (sent_by, contact) = (self.sent_by(listener), self.contact(listener, hop.transport));
+        let way = Way { via_transport: hop.transport.name(), sent_by: &sent_by, contact: &contact, for_size, hop: 0 };
+        let Some(notify) = self.events.recompose_notify(key, way, another_transport) else { return };
+        let running = self
+            .events
+            .subscription(key)
+            .and_then(|subscription| subscription.in_flight.as_ref())
+            .is_some_and(|flight| flight.client.is_some());
+        if running && !another_transport {
+            let send = self.notify_send(notify, hop, listener, for_size);
+            self.send_now(send);
+        } else {
+            self.hold_notify(notify, hop, listener, for_size);
+        }
+    }
+
+    fn notify_send(&self, notify: Notify, hop: Hop, listener: ListenerId, for_size: bool) -> Send {
+        let connect_ms_max = if for_size { CONNECT_FOR_SIZE_MS_MAX } else { CONNECT_MS_MAX };
+        let to = match (hop.connection, hop.transport) {
+            (Some(connection), _) => Destination::Connection { connection, otherwise: Some(hop.to), listener },
+            (None, Transport::Udp) => Destination::Datagram { listener, to: hop.to },
+            (None, transport) => Destination::Stream { transport, listener, to: hop.to, connect_ms_max },
+        };
+        Send { to, head: notify.head, body: notify.body, token: notify.key.to_bits() }
+    }
+
+    fn hold_notify(&mut self, notify: Notify, hop: Hop, listener: ListenerId, for_size: bool) {
+        let key = notify.key;
+        let flight = self.events.subscription(key).and_then(|subscription| subscription.in_flight.as_ref());
+        let Some(cseq) = flight.map(|flight| flight.cseq) else { return };
+        let send = self.notify_send(notify, hop, listener, for_size);
+        self.hold(Held::Notify { key, cseq, send, reliable: hop.transport.is_reliable() });
+    }
+
+    /// Next hop, listener, and whether a stream is taken for the size only; `None`: not now.
+    fn way(&mut self, key: Key) -> Option<(Hop, ListenerId, bool)> {
+        let mut hop = match self.find_hop(key) {
+            Found::Hop(hop) => hop,
+            Found::Later => {
+                self.events.park(key);
+                return None;
+            }
+            Found::Nowhere => {
+                self.events.notify_unresolvable(self.now, key);
+                return None;
+            }
+        };
+        let mut for_size = false;
+        if hop.transport == Transport::Udp {
+            let limit = match self.settings.path_mtu {
+                0 => REQUEST_BYTES_MAX,
+                mtu => (mtu as usize).saturating_sub(200),
+            };
+            if self.events.notify_bytes(key) > limit && !self.hops.is_stream_refused(self.now.monotonic, hop.to) {
+                hop.transport = Transport::Tcp;
+                for_size = true;
+            }
+        }
+        let origin = self.events.subscription(key)?.origin;
+        let listener = self.listener_for(origin, hop)?;
+        Some((hop, listener, for_size))
+    }
+
+    /// What we send leaves by the listener its dialog came by, else by the first with that transport and family.
+    fn listener_for(&self, origin: Origin, hop: Hop) -> Option<ListenerId> {
+        let listeners = &self.settings.listeners;
+        let fits = |id: ListenerId| {
+            listeners.get(usize::from(id.0)).is_some_and(|listener| {
+                listener.transport == hop.transport && listener.bound.is_ipv4() == hop.to.is_ipv4()
+            })
+        };
+        if fits(origin.listener) {
+            return Some(origin.listener);
+        }
+        (0..listeners.len() as u16).map(ListenerId).find(|id| fits(*id)).or_else(|| {
+            // A stream may be opened without a listener of its kind; answers come back on it.
+            let any = (0..listeners.len() as u16).map(ListenerId);
+            any.into_iter().find(|_| hop.transport.is_reliable())
+        })
+    }
+
+    fn find_hop(&mut self, key: Key) -> Found {
+        let Some(subscription) = self.events.subscription(key) else { return Found::Nowhere };
+        let Origin { transport, peer, connection, is_next_hop, .. } = subscription.origin;
+        if is_next_hop {
+            return Found::Hop(Hop { transport, to: peer, connection: connection.map(ConnectionId) });
+        }
+        let (host, port, transport) = match next_hop(subscription) {
+            Some(Next::Address(transport, to)) => return Found::Hop(Hop { transport, to, connection: None }),
+            Some(Next::Name(host, port, transport)) => (host, port, transport),
+            None => return Found::Nowhere,
+        };
+        if let Some(places) = self.settings.hosts.get(&host) {
+            // `[routing] hosts`: in order of preference, by the transport that was asked for where one was.
+            let fitting = places.iter().find(|(kind, _)| transport.is_none_or(|asked| asked == *kind));
+            return fitting.map_or(Found::Nowhere, |(transport, to)| {
+                Found::Hop(Hop { transport: *transport, to: *to, connection: None })
+            });
+        }
+        match self.hops.resolve(self.now.monotonic, &host, key) {
+            Resolved::Address(address) => Found::Hop(Hop {
+                transport: transport.unwrap_or(Transport::Udp),
+                to: SocketAddr::new(address, port),
+                connection: None,
+            }),
+            Resolved::Ask => {
+                self.outputs.push_back(Output::Resolve(host));
+                Found::Later
+            }
+            Resolved::Awaited => Found::Later,
+            Resolved::NotFound => Found::Nowhere,
+        }
+    }
+}
+
+enum Next {
+    Address(Transport, SocketAddr),
+    Name(String, u16, Option<Transport>),
+}
+
+/// The topmost Route, else the remote target (RFC 3261 §8.1.2), as far as its URI tells.
+fn next_hop(subscription: &Subscription) -> Option<Next> {
+    let uri = Uri::parse(subscription.dialog.next_hop()).ok()?;
+    let transport = match uri.param("transport") {
+        Some(name) if name.eq_ignore_ascii_case("tcp") => Some(Transport::Tcp),
+        Some(name) if name.eq_ignore_ascii_case("udp") => Some(Transport::Udp),
+        Some(_) => return None,
+        None => None,
+    };
+    let maddr = uri.param("maddr").unwrap_or(uri.host);
+    let port = uri.port.unwrap_or(5060);
+    let address: Option<IpAddr> = maddr.trim_start_matches('[').trim_end_matches(']').parse().ok();
+    Some(match address {
+        // RFC 3263 §4.1: UDP for a sip URI with an address and no transport.
+        Some(address) => Next::Address(transport.unwrap_or(Transport::Udp), SocketAddr::new(address, port)),
+        None => Next::Name(maddr.to_ascii_lowercase(), port, transport),
+    })
+}

@@ -1,0 +1,399 @@
+//! The shard: every input goes through here to the engines, every output leaves from here.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use events::{Counts, EventState, Happened};
+use machine::settings::{Handling, Settings};
+use machine::{Batch, Instant, Key, Now, Partitioner, Random};
+use sip::{Message, Name};
+use transaction::ServerTransactions;
+
+use crate::directory::Directory;
+use crate::gate::{Gate, Grants, Held, Reply};
+use crate::hops::Hops;
+use crate::inputs::{Flow, Undeliverable};
+use crate::outputs::{Output, Send};
+use crate::record::Event;
+
+/// What a shard begins with.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// Which shard.
+    pub index: u16,
+    /// Of how many.
+    pub shards: u16,
+    /// Count of starts of the store, this one included.
+    pub starts: u32,
+    /// Key of the hash from users to partitions, from the store.
+    pub hash_key: [u8; 16],
+    /// For tags and jitter.
+    pub seed: u64,
+    /// The configuration in force.
+    pub settings: Arc<Settings>,
+    /// Unanswered NOTIFYs in all windows together: what the granted receive buffer can take.
+    pub unanswered_max: u32,
+    /// The time.
+    pub now: Now,
+}
+
+/// Whether there is room for new state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// Yes.
+    Plenty,
+    /// No: why (memory, disk). New state is refused with 503, removals and refreshes are taken.
+    Full(&'static str),
+}
+
+/// Whether the shard takes requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Duty {
+    Serving,
+    /// SIGTERM or drain: new requests get 503 with Retry-After.
+    Stopping,
+}
+
+/// NOTIFYs composed in one turn before the sockets are looked at again: 256 × 4 µs is 1 ms.
+const NOTIFIES_PER_TURN: u32 = 256;
+
+/// One slice of users.
+pub struct Shard {
+    pub(crate) index: u16,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) directory: Directory,
+    pub(crate) partitioner: Partitioner,
+    pub(crate) random: Random,
+    pub(crate) events: EventState,
+    pub(crate) transactions: ServerTransactions,
+    pub(crate) hops: Hops,
+    pub(crate) gate: Gate,
+    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) now: Now,
+    pub(crate) room: Room,
+    pub(crate) duty: Duty,
+    pub(crate) gruu: String,
+    unanswered_max: u32,
+    notifies_left: u32,
+}
+
+impl Shard {
+    /// An empty shard. Then `restore` for each of its objects, `restored`, and inputs.
+    pub fn new(start: Start) -> Self {
+        let partitioner = Partitioner::new(start.hash_key);
+        let mut random = Random::new(start.seed);
+        let seed = random.next_u64();
+        Self {
+            index: start.index,
+            directory: Directory::new(&start.settings),
+            transactions: ServerTransactions::new(start.hash_key, start.settings.limits.transactions_max as usize),
+            settings: start.settings,
+            events: EventState::new(PACKAGES, partitioner, start.starts, seed),
+            random,
+            hops: Hops::default(),
+            gate: Gate::default(),
+            outputs: VecDeque::new(),
+            now: start.now,
+            room: Room::Plenty,
+            duty: Duty::Serving,
+            gruu: format!("{:016x}", partitioner.hash(b"Contact")),
+            partitioner,
+            unanswered_max: start.unanswered_max.max(1),
+            notifies_left: NOTIFIES_PER_TURN,
+        }
+    }
+
+    fn begin(&mut self, now: Now) {
+        self.now = now;
+        self.notifies_left = NOTIFIES_PER_TURN;
+    }
+
+    /// One live object of the store: its first bytes, then what was appended.
+    pub fn restore(&mut self, key: Key, ops: Vec<Vec<u8>>) -> Result<(), String> {
+        let directory = &self.directory;
+        self.events.restore(self.now, key, &ops, &|name| directory.presence(name)).map_err(|unreadable| unreadable.0.to_owned())
+    }
+
+    /// After the last `restore`: decides anew, sets timers, owes what the life before could not say.
+    pub fn restored(&mut self, now: Now) {
+        self.begin(now);
+        let directory = &self.directory;
+        self.events.restored(now, |presentity, watcher| decide(directory, presentity, watcher));
+    }
+
+    /// A datagram, or one message cut from a stream.
+    pub fn handle_datagram(&mut self, now: Now, flow: &Flow, bytes: &[u8]) {
+        self.begin(now);
+        match Message::parse(bytes) {
+            Ok(message) if message.is_request() => self.handle_request(flow, &message),
+            Ok(message) => self.handle_response(&message),
+            Err(_) => self.dropped("neither a request nor a response"),
+        }
+    }
+
+    /// A stream met a message over its bound: answered from its header section.
+    pub fn handle_oversized(&mut self, now: Now, flow: &Flow, head: &[u8], status: u16) {
+        self.begin(now);
+        match Message::parse(head) {
+            Ok(message) if message.is_request() && message.essentials().is_ok() => {
+                self.refuse(flow, &message, None, &events::Rejection::new(status, ""));
+            }
+            _ => self.dropped("over its bound, and not answerable"),
+        }
+    }
+
+    fn handle_response(&mut self, response: &Message<'_>) {
+        let branch = response.via().ok().and_then(|via| via.branch).and_then(events::dialog::Branch::read);
+        let (Some(branch), Some(status)) = (branch, response.status()) else {
+            return self.dropped("a response to no request of ours");
+        };
+        let retry_after = response.retry_after().ok().flatten();
+        if !self.events.handle_notify_response(self.now, branch, status, retry_after) {
+            self.dropped("a response to no request of ours");
+        }
+        self.leave_hops();
+    }
+
+    pub(crate) fn dropped(&mut self, reason: &'static str) {
+        self.outputs.push_back(Output::Record(Event::MessageDropped { reason }));
+    }
+
+    pub(crate) fn leave_hops(&mut self) {
+        for hop in self.events.take_freed_hops() {
+            if let Some(next) = self.hops.leave(hop) {
+                self.events.requeue(next);
+            }
+        }
+    }
+
+    /// Everything up to this batch is durable: what waited for it leaves, and its clocks start.
+    pub fn handle_durable(&mut self, now: Now, sequence: u64) {
+        self.begin(now);
+        self.gate.durable(sequence);
+        while let Some(held) = self.gate.release() {
+            self.leave(held);
+        }
+    }
+
+    pub(crate) fn leave(&mut self, held: Held) {
+        match held {
+            Held::Reply(Reply { transaction, status, send, grants }) => {
+                match grants {
+                    Grants::Nothing => {}
+                    Grants::Publication(presentity, key) => {
+                        self.events.publication_acknowledged(self.now, &presentity, key);
+                    }
+                    Grants::Subscription(key) => self.events.subscription_acknowledged(self.now, key),
+                }
+                if let Some(transaction) = transaction {
+                    self.transactions.respond(self.now.monotonic, transaction, send.head.as_slice(), status);
+                }
+                self.outputs.push_back(Output::Send(send));
+            }
+            Held::Notify { key, cseq, send, reliable } => {
+                let flight = self.events.subscription(key).and_then(|subscription| subscription.in_flight.as_ref());
+                if flight.is_some_and(|flight| flight.cseq == cseq) {
+                    self.events.notify_left(self.now, key, reliable);
+                    self.outputs.push_back(Output::Send(send));
+                }
+            }
+        }
+    }
+
+    /// What may leave once everything decided so far is durable.
+    pub(crate) fn hold(&mut self, held: Held) {
+        let after = if self.events.has_records() { self.gate.sequence + 1 } else { self.gate.needed };
+        if self.gate.is_open(after) { self.leave(held) } else { self.gate.hold(after, held) }
+    }
+
+    /// Leaves at once: it reads no state that could be lost.
+    pub(crate) fn send_now(&mut self, send: Send) {
+        self.outputs.push_back(Output::Send(send));
+    }
+
+    /// A name was looked up; empty: it has no address.
+    pub fn handle_resolved(&mut self, now: Now, name: &str, addresses: &[IpAddr]) {
+        self.begin(now);
+        for key in self.hops.resolved(now.monotonic, name, addresses) {
+            if addresses.is_empty() {
+                self.events.notify_unresolvable(now, key);
+            } else {
+                self.events.requeue(key);
+            }
+        }
+        self.leave_hops();
+    }
+
+    /// A message with this token could not be sent.
+    pub fn handle_undeliverable(&mut self, now: Now, token: u64, why: Undeliverable) {
+        self.begin(now);
+        let key = Key::from_bits(token);
+        let for_size = self
+            .events
+            .subscription(key)
+            .and_then(|subscription| subscription.in_flight.as_ref())
+            .is_some_and(|flight| flight.for_size);
+        if for_size && why == Undeliverable::NotConnected {
+            self.fall_back_to_datagram(key);
+        } else {
+            self.events.notify_undeliverable(now, key);
+        }
+        self.leave_hops();
+    }
+
+    /// A reload.
+    pub fn handle_settings(&mut self, now: Now, settings: Arc<Settings>) {
+        self.begin(now);
+        self.directory = Directory::new(&settings);
+        self.settings = settings;
+        let directory = &self.directory;
+        self.events.handle_presence(|name| directory.presence(name));
+        self.events.redecide(now, |presentity, watcher| decide(directory, presentity, watcher));
+    }
+
+    /// Memory or disk is full, or no longer.
+    pub fn handle_room(&mut self, room: Room) {
+        self.room = room;
+    }
+
+    /// SIGTERM: what is owed is still sent, new requests get 503. No subscription ends.
+    pub fn handle_stop(&mut self, now: Now) {
+        self.begin(now);
+        self.duty = Duty::Stopping;
+    }
+
+    /// For good: each watcher is told to subscribe again elsewhere.
+    pub fn handle_drain(&mut self, now: Now) {
+        self.begin(now);
+        self.duty = Duty::Stopping;
+        self.events.deactivate_all(now);
+    }
+
+    /// Nothing is owed, unanswered, or waits for durability.
+    pub fn is_quiet(&self) -> bool {
+        self.gate.is_quiet() && self.outputs.is_empty() && !self.events.has_records() && self.events.is_quiet()
+    }
+
+    /// The last call of a clean stop: the next CSeqs are written, so that they go on without a gap.
+    pub fn end(&mut self, now: Now) {
+        self.begin(now);
+        self.events.close();
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.begin(now);
+        self.events.handle_timeout(now);
+        self.transactions.handle_timeout(now.monotonic);
+        // INVITEs are answered over the flow they came by; their retransmissions have none, and the peer's own suffice.
+        while self.transactions.poll_retransmission().is_some() {}
+        self.leave_hops();
+    }
+
+    /// When `handle_timeout` should be called next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.events.is_owed() && self.hops.unanswered() < self.unanswered_max {
+            return Some(self.now.monotonic);
+        }
+        [self.events.poll_timeout(), self.transactions.poll_timeout()].into_iter().flatten().min()
+    }
+
+    /// The next deed. Call until `None` after each batch of inputs.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        loop {
+            if let Some(output) = self.outputs.pop_front() {
+                return Some(output);
+            }
+            self.notify_who_is_owed();
+            while let Some(happened) = self.events.poll_happened() {
+                self.outputs.push_back(Output::Record(event_of(happened)));
+            }
+            if let Some(batch) = self.commit() {
+                self.outputs.push_back(Output::Commit(batch));
+            }
+            if self.outputs.is_empty() {
+                return None;
+            }
+        }
+    }
+
+    fn notify_who_is_owed(&mut self) {
+        while let Some(key) = self.events.next_resend() {
+            self.resend(key);
+        }
+        while self.notifies_left > 0 && self.hops.unanswered() < self.unanswered_max {
+            let Some(key) = self.events.next_owed(self.now) else { break };
+            self.notifies_left -= 1;
+            self.notify(key);
+        }
+        self.leave_hops();
+    }
+
+    /// All records of this turn as one batch.
+    fn commit(&mut self) -> Option<Batch> {
+        let (mut records, mut lazy_records) = self.events.take_records();
+        if records.is_empty() && lazy_records.is_empty() {
+            return None;
+        }
+        let lazy = records.is_empty();
+        records.append(&mut lazy_records);
+        self.gate.sequence += 1;
+        if !lazy {
+            self.gate.needed = self.gate.sequence;
+        }
+        Some(Batch { shard: self.index, sequence: self.gate.sequence, records, lazy })
+    }
+
+    /// How much there is.
+    pub fn counts(&self) -> Counts {
+        self.events.counts()
+    }
+
+    /// How many server transactions, hops and names are remembered: all end when nothing happens any more.
+    pub fn remembered(&self) -> usize {
+        self.transactions.len() + self.hops.len()
+    }
+
+    /// The header fields of an answer that says what we can do.
+    pub(crate) fn abilities(&self) -> [(Name, String); 5] {
+        [
+            (Name::Allow, ALLOW.to_owned()),
+            (Name::Accept, presence::PRESENCE.publish_types.join(", ")),
+            (Name::AcceptEncoding, "identity".to_owned()),
+            (Name::AcceptLanguage, "en".to_owned()),
+            (Name::AllowEvents, self.events.allow_events()),
+        ]
+    }
+}
+
+/// The methods we handle.
+pub(crate) const ALLOW: &str = "SUBSCRIBE, PUBLISH, OPTIONS, CANCEL, ACK";
+
+/// Adding an event package: one line here.
+static PACKAGES: &[&events::package::Package] = &[&presence::PRESENCE];
+
+/// What the presentity's rules give a watcher; `None`: she is not served here any more.
+pub(crate) fn decide(directory: &Directory, presentity: &str, watcher: &str) -> Option<Handling> {
+    let domain = directory.domain(presentity)?;
+    if domain.presence.presentities_listed_only && !directory.is_listed(presentity) {
+        return None;
+    }
+    // The presentity always sees her own presence whole.
+    Some(if presentity == watcher { Handling::Allow } else { domain.presence.default_handling })
+}
+
+fn event_of(happened: Happened) -> Event {
+    match happened {
+        Happened::Published(presentity, entity_tag) => {
+            Event::PublicationStored { presentity: presentity.to_string(), entity_tag }
+        }
+        Happened::Unpublished(presentity, why) => Event::PublicationEnded { presentity: presentity.to_string(), why },
+        Happened::Subscribed(presentity, watcher) => {
+            Event::SubscriptionBegan { presentity: presentity.to_string(), watcher: watcher.to_string() }
+        }
+        Happened::Unsubscribed(presentity, watcher, why) => {
+            Event::SubscriptionEnded { presentity: presentity.to_string(), watcher: watcher.to_string(), why }
+        }
+    }
+}
