@@ -32,7 +32,9 @@ impl Log {
         let used = self.sealed_bytes() + self.current.used;
         let live = self.index.live_bytes();
         !self.sealed.is_empty()
-            && (used > 2 * live || self.cleaned > 0 || self.starved && used - live.min(used) > self.options.segment_bytes / 4)
+            && (used > 2 * live
+                || self.cleaned > 0
+                || self.starved && used - live.min(used) > self.options.segment_bytes / 4)
     }
 
     /// Works through about `bytes` of old segments; on a full disk until there is room for a segment.
@@ -45,7 +47,11 @@ impl Log {
             if !self.wants_cleaning() {
                 break;
             }
-            let Some((number, end)) = self.sealed.first_key_value().map(|(number, segment)| (*number, segment.used)) else {
+            let Some((number, end)) = self
+                .sealed
+                .first_key_value()
+                .map(|(number, segment)| (*number, segment.used))
+            else {
                 break;
             };
             if self.cleaned >= end {
@@ -71,28 +77,40 @@ impl Log {
             }
         }
         self.finish_slice(copied)?;
-        Ok(if self.wants_cleaning() { Cleaned::More } else { Cleaned::Nothing })
+        Ok(if self.wants_cleaning() {
+            Cleaned::More
+        } else {
+            Cleaned::Nothing
+        })
     }
 
     /// The size of the cleaner's next frame and the objects whose put in it still counts; nothing when it is damaged:
     /// rotten bytes must not get a new checksum.
     fn alive_in_frame(&self, number: u32) -> Result<Option<(u64, Vec<u64>)>, StoreError> {
         let header = self.read_bytes(number, self.cleaned, HEADER_BYTES)?;
-        let Some(length) = Frame::announced(&header) else { return Ok(None) };
+        let Some(length) = Frame::announced(&header) else {
+            return Ok(None);
+        };
         let end = self.sealed.get(&number).map_or(0, |segment| segment.used);
         if self.cleaned + (HEADER_BYTES + length) as u64 > end {
             return Ok(None);
         }
         let bytes = self.read_bytes(number, self.cleaned, HEADER_BYTES + length)?;
         let salt = self.salt(number);
-        let Some(frame) = Frame::read(&bytes, salt) else { return Ok(None) };
+        let Some(frame) = Frame::read(&bytes, salt) else {
+            return Ok(None);
+        };
         let mut alive = Vec::new();
         let mut at = 0;
         while at < frame.records.len() {
-            let Ok((record, record_bytes)) = Record::read(&frame.records[at..], salt) else { return Ok(None) };
+            let Ok((record, record_bytes)) = Record::read(&frame.records[at..], salt) else {
+                return Ok(None);
+            };
             let offset = self.cleaned + (HEADER_BYTES + at) as u64;
             let first = self.index.chain(record.key).next();
-            if record.kind == Kind::Put && first.is_some_and(|p| p.segment == number && u64::from(p.offset) == offset) {
+            if record.kind == Kind::Put
+                && first.is_some_and(|p| p.segment == number && u64::from(p.offset) == offset)
+            {
                 alive.push(record.key);
             }
             at += record_bytes;
@@ -105,14 +123,31 @@ impl Log {
         let places: Vec<_> = self.index.chain(key).collect();
         let bytes: u64 = places.iter().map(|place| place.record_bytes()).sum();
         // Without a next segment the copies may not eat up what removals and refreshes need.
-        let room = self.current.capacity.saturating_sub(self.current.used + self.filling.len() as u64);
-        if self.spare.is_none() && (self.starved || !self.prepare()) && bytes + self.options.segment_bytes / 8 > room {
+        let room = self
+            .current
+            .capacity
+            .saturating_sub(self.current.used + self.filling.len() as u64);
+        if self.spare.is_none()
+            && (self.starved || !self.prepare())
+            && bytes + self.options.segment_bytes / 8 > room
+        {
             return Ok(None);
         }
-        let chain: Vec<_> = places.iter().map(|place| self.read(key, *place)).collect::<Result<_, _>>()?;
+        let chain: Vec<_> = places
+            .iter()
+            .map(|place| self.read(key, *place))
+            .collect::<Result<_, _>>()?;
         self.make_room(bytes)?;
         for (position, record) in chain.iter().enumerate() {
-            self.push(key, if position == 0 { Kind::Put } else { Kind::Append }, record);
+            self.push(
+                key,
+                if position == 0 {
+                    Kind::Put
+                } else {
+                    Kind::Append
+                },
+                record,
+            );
         }
         self.copied_bytes += bytes;
         Ok(Some(bytes))

@@ -43,7 +43,9 @@ pub(crate) struct Passport {
 
 impl Folder {
     pub(crate) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned() }
+        Self {
+            path: path.to_owned(),
+        }
     }
 
     pub(crate) fn identity(&self) -> PathBuf {
@@ -87,7 +89,10 @@ impl Folder {
             }
             let mut holder = String::new();
             let _ = (&file).take(16).read_to_string(&mut holder);
-            return Err(StoreError::InUse { folder: self.path.clone(), process: holder.trim().parse().ok() });
+            return Err(StoreError::InUse {
+                folder: self.path.clone(),
+                process: holder.trim().parse().ok(),
+            });
         }
         file.set_len(0)
             .and_then(|()| writeln!(file, "{}", std::process::id()))
@@ -107,8 +112,12 @@ impl Folder {
         let mut numbers = Vec::new();
         for entry in entries {
             let name = entry.map_err(failed)?.file_name();
-            let number = name.to_str().and_then(|name| name.strip_suffix(".segment")).and_then(|digits| digits.parse().ok());
-            numbers.extend(number.filter(|number| self.segment(*number).file_name() == Some(&name)));
+            let number = name
+                .to_str()
+                .and_then(|name| name.strip_suffix(".segment"))
+                .and_then(|digits| digits.parse().ok());
+            numbers
+                .extend(number.filter(|number| self.segment(*number).file_name() == Some(&name)));
         }
         numbers.sort_unstable();
         Ok(numbers)
@@ -122,9 +131,15 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(StoreError::io("read", &path, &error)),
         };
-        let format = envelope(&bytes).ok_or_else(|| self.lost_identity("the checksum of the store's identity is wrong", bytes.len()))?;
+        let format = envelope(&bytes).ok_or_else(|| {
+            self.lost_identity("the checksum of the store's identity is wrong", bytes.len())
+        })?;
         if format > FORMAT {
-            return Err(StoreError::Newer { folder: self.path.clone(), found: format, known: FORMAT });
+            return Err(StoreError::Newer {
+                folder: self.path.clone(),
+                found: format,
+                known: FORMAT,
+            });
         }
         Passport::parse(&bytes)
             .map(Some)
@@ -135,8 +150,13 @@ impl Folder {
     pub(crate) fn write_passport(&self, passport: &Passport) -> Result<(), StoreError> {
         let (path, next) = (self.identity(), self.path.join("identity.next"));
         let failed = |error: io::Error| StoreError::io("replace", &path, &error);
-        let mut file = own_file().create(true).truncate(true).open(&next).map_err(failed)?;
-        file.write_all(passport.print().as_bytes()).map_err(failed)?;
+        let mut file = own_file()
+            .create(true)
+            .truncate(true)
+            .open(&next)
+            .map_err(failed)?;
+        file.write_all(passport.print().as_bytes())
+            .map_err(failed)?;
         file.sync_all().map_err(failed)?;
         std::fs::rename(&next, &path).map_err(failed)?;
         self.sync_folder(&self.path)
@@ -151,8 +171,17 @@ impl Folder {
 
     /// Without its identity a journal can't be read: the checksums begin with the hash key.
     pub(crate) fn lost_identity(&self, what: &'static str, bytes: usize) -> StoreError {
-        let mut report = Report { folder: self.path.clone(), ..Report::default() };
-        report.add_damage(Damage { file: self.identity(), offset: 0, bytes: bytes as u64, sequences: None, what });
+        let mut report = Report {
+            folder: self.path.clone(),
+            ..Report::default()
+        };
+        report.add_damage(Damage {
+            file: self.identity(),
+            offset: 0,
+            bytes: bytes as u64,
+            sequences: None,
+            what,
+        });
         StoreError::Damaged(Box::new(report))
     }
 }
@@ -167,7 +196,11 @@ pub(crate) fn own_file() -> OpenOptions {
 /// Which boot of the machine this is; empty when the system doesn't say.
 pub(crate) fn boot() -> String {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    id.trim().chars().filter(|c| c.is_ascii_hexdigit() || *c == '-').take(64).collect()
+    id.trim()
+        .chars()
+        .filter(|c| c.is_ascii_hexdigit() || *c == '-')
+        .take(64)
+        .collect()
 }
 
 /// What every format keeps: the title, the format version, the checksum in the last line. The version, if all is whole.
@@ -195,7 +228,11 @@ impl Passport {
         for byte in self.identity.hash_key {
             let _ = write!(text, "{byte:02x}");
         }
-        let _ = write!(text, "\nstarts = {}\ncommit = {commit}\nboot = {}\n", self.identity.starts, self.boot);
+        let _ = write!(
+            text,
+            "\nstarts = {}\ncommit = {commit}\nboot = {}\n",
+            self.identity.starts, self.boot
+        );
         let checksum = crc(&text);
         let _ = writeln!(text, "crc32 = {checksum:08x}");
         text
@@ -203,14 +240,20 @@ impl Passport {
 
     fn parse(bytes: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok()?;
-        let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = "));
+        let field = |name: &str| {
+            text.lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(" = "))
+        };
         let mut hash_key = [0; 16];
         let digits = field("hash_key")?;
         for (position, byte) in hash_key.iter_mut().enumerate() {
             *byte = u8::from_str_radix(digits.get(position * 2..position * 2 + 2)?, 16).ok()?;
         }
         let passport = Self {
-            identity: Identity { hash_key, starts: field("starts")?.parse().ok()? },
+            identity: Identity {
+                hash_key,
+                starts: field("starts")?.parse().ok()?,
+            },
             commit: match field("commit")? {
                 "fsync" => Commit::Fsync,
                 "os" => Commit::Os,
@@ -254,14 +297,20 @@ impl Promised {
             Err(error) => return Err(StoreError::io("read", &path, &error)),
         };
         let salt = crc32fast::hash(hash_key);
-        let slots = [0, SLOT_BYTES].into_iter().filter_map(|at| parse_note(bytes.get(at..at + NOTE_BYTES)?, salt));
+        let slots = [0, SLOT_BYTES]
+            .into_iter()
+            .filter_map(|at| parse_note(bytes.get(at..at + NOTE_BYTES)?, salt));
         Ok(slots.max_by_key(|note| note.sequence))
     }
 
     pub(crate) fn open(folder: &Folder, hash_key: &[u8; 16]) -> Result<Self, StoreError> {
         let path = folder.promised();
         let failed = |error: io::Error| StoreError::io("open", &path, &error);
-        let file = own_file().create(true).truncate(false).open(&path).map_err(failed)?;
+        let file = own_file()
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(failed)?;
         if file.metadata().map_err(failed)?.len() != 2 * SLOT_BYTES as u64 {
             // Both slots are really there before anything depends on them, so that noting never needs room.
             file.write_all_at(&[0; 2 * SLOT_BYTES], 0).map_err(failed)?;
@@ -269,7 +318,12 @@ impl Promised {
             file.sync_all().map_err(failed)?;
             folder.sync_folder(&folder.path)?;
         }
-        Ok(Self { file, path: path.clone(), salt: crc32fast::hash(hash_key), turn: false })
+        Ok(Self {
+            file,
+            path: path.clone(),
+            salt: crc32fast::hash(hash_key),
+            turn: false,
+        })
     }
 
     /// Notes that everything up to `note.sequence` is durable; itself durable on return.
@@ -290,8 +344,12 @@ impl Promised {
 }
 
 fn parse_note(bytes: &[u8], salt: u32) -> Option<Note> {
-    (u32_at(bytes, 0)? == NOTE_MAGIC && u32_at(bytes, 4)? == note_crc(salt, bytes))
-        .then_some(Note { starts: u32_at(bytes, 8)?, sequence: u64_at(bytes, 16)? })
+    (u32_at(bytes, 0)? == NOTE_MAGIC && u32_at(bytes, 4)? == note_crc(salt, bytes)).then_some(
+        Note {
+            starts: u32_at(bytes, 8)?,
+            sequence: u64_at(bytes, 16)?,
+        },
+    )
 }
 
 fn note_crc(salt: u32, bytes: &[u8]) -> u32 {

@@ -102,7 +102,9 @@ impl<'a> Record<'a> {
     /// The record at the beginning of `bytes`, and how many bytes it takes. `Err` carries that number, where it is
     /// believable, for a record whose checksum is wrong.
     pub(crate) fn read(bytes: &'a [u8], salt: u32) -> Result<(Self, usize), Option<usize>> {
-        let (Some(key), Some(kind_length), Some(crc)) = (u64_at(bytes, 0), u32_at(bytes, 8), u32_at(bytes, 12)) else {
+        let (Some(key), Some(kind_length), Some(crc)) =
+            (u64_at(bytes, 0), u32_at(bytes, 8), u32_at(bytes, 12))
+        else {
             return Err(None);
         };
         let kind = match kind_length >> LENGTH_BITS {
@@ -112,11 +114,20 @@ impl<'a> Record<'a> {
             _ => return Err(None),
         };
         let size = RECORD_HEADER_BYTES + (kind_length & LENGTH_MASK) as usize;
-        let Some(body) = bytes.get(RECORD_HEADER_BYTES..size) else { return Err(None) };
+        let Some(body) = bytes.get(RECORD_HEADER_BYTES..size) else {
+            return Err(None);
+        };
         if crc != record_crc(salt, &bytes[..12], body) {
             return Err(Some(size));
         }
-        Ok((Self { key, kind, bytes: body }, size))
+        Ok((
+            Self {
+                key,
+                kind,
+                bytes: body,
+            },
+            size,
+        ))
     }
 }
 
@@ -162,7 +173,11 @@ impl Filling {
         header[16..24].copy_from_slice(&head.sequence.to_le_bytes());
         header[24..32].copy_from_slice(&head.durable.to_le_bytes());
         header[32..36].copy_from_slice(&head.oldest.to_le_bytes());
-        let crc = frame_crc(salt, &self.buffer[..HEADER_BYTES], &self.buffer[HEADER_BYTES..]);
+        let crc = frame_crc(
+            salt,
+            &self.buffer[..HEADER_BYTES],
+            &self.buffer[HEADER_BYTES..],
+        );
         self.buffer[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
         self.buffer.resize(self.buffer.len().next_multiple_of(8), 0);
         &self.buffer
@@ -194,9 +209,17 @@ fn record_crc(salt: u32, header: &[u8], bytes: &[u8]) -> u32 {
 }
 
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes)
+    bytes
+        .get(at..at + 4)?
+        .try_into()
+        .ok()
+        .map(u32::from_le_bytes)
 }
 
 pub(crate) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
-    bytes.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes)
+    bytes
+        .get(at..at + 8)?
+        .try_into()
+        .ok()
+        .map(u64::from_le_bytes)
 }

@@ -50,7 +50,13 @@ pub(crate) struct Index {
 
 impl Default for Index {
     fn default() -> Self {
-        Self { chains: HashMap::new(), links: Vec::new(), free: NONE, live: BTreeMap::new(), live_bytes: 0 }
+        Self {
+            chains: HashMap::new(),
+            links: Vec::new(),
+            free: NONE,
+            live: BTreeMap::new(),
+            live_bytes: 0,
+        }
     }
 }
 
@@ -89,7 +95,13 @@ impl Index {
     pub(crate) fn put(&mut self, key: u64, place: Place) {
         self.remove(key);
         let link = self.link(place);
-        self.chains.insert(key, Chain { first: link, last: link });
+        self.chains.insert(
+            key,
+            Chain {
+                first: link,
+                last: link,
+            },
+        );
     }
 
     /// The object goes on at `place`; false when it isn't there.
@@ -107,7 +119,9 @@ impl Index {
 
     /// The object ends; false when it isn't there.
     pub(crate) fn remove(&mut self, key: u64) -> bool {
-        let Some(chain) = self.chains.remove(&key) else { return false };
+        let Some(chain) = self.chains.remove(&key) else {
+            return false;
+        };
         let mut at = chain.first;
         while at != NONE {
             let Link { place, next } = self.links[at as usize];

@@ -11,7 +11,9 @@ use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
 use super::folder::{Folder, Note, Promised, own_file};
-use super::frame::{self, FRAME_BYTES_MAX, Filling, HEADER_BYTES, Head, Kind, RECORD_HEADER_BYTES, Record};
+use super::frame::{
+    self, FRAME_BYTES_MAX, Filling, HEADER_BYTES, Head, Kind, RECORD_HEADER_BYTES, Record,
+};
 use super::index::{Index, Place};
 use super::{Commit, Options};
 use crate::{Damage, Report, StoreError};
@@ -83,7 +85,11 @@ impl LogOptions {
     pub(crate) fn new(options: &Options, hash_key: [u8; 16], starts: u32) -> Self {
         Self {
             commit: options.commit,
-            segment_bytes: u64::from(options.segment_bytes.clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX)),
+            segment_bytes: u64::from(
+                options
+                    .segment_bytes
+                    .clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX),
+            ),
             disk_bytes_max: options.disk_bytes_max.unwrap_or(u64::MAX),
             hash_key,
             starts,
@@ -103,7 +109,13 @@ impl Segment {
         match made {
             Ok(file) => {
                 folder.sync_folder(&folder.journal())?;
-                Ok(Self { number, file, used: 0, capacity: bytes, dirty: false })
+                Ok(Self {
+                    number,
+                    file,
+                    used: 0,
+                    capacity: bytes,
+                    dirty: false,
+                })
             }
             Err(error) => {
                 if error.kind() != io::ErrorKind::AlreadyExists {
@@ -136,14 +148,20 @@ pub(crate) fn allocate(file: &File, bytes: u64) -> io::Result<()> {
 impl Log {
     /// Adds a batch to the frame that is being filled, and to the index. A batch is never split over frames.
     pub(crate) fn append(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        let bytes = batch.records.iter().map(|record| record_bytes(&record.op)).sum();
+        let bytes = batch
+            .records
+            .iter()
+            .map(|record| record_bytes(&record.op))
+            .sum();
         self.make_room(bytes)?;
         for record in &batch.records {
             let key = record.key.to_bits();
             match &record.op {
                 Op::Put(bytes) => self.push(key, Kind::Put, bytes),
                 // What would be ignored by a reader isn't written: the object is gone, or never was.
-                Op::Append(bytes) if self.index.contains(key) => self.push(key, Kind::Append, bytes),
+                Op::Append(bytes) if self.index.contains(key) => {
+                    self.push(key, Kind::Append, bytes)
+                }
                 Op::Remove if self.index.contains(key) => self.push(key, Kind::Remove, &[]),
                 Op::Append(_) | Op::Remove => {}
             }
@@ -154,7 +172,10 @@ impl Log {
     /// Sees to it that records of `bytes` together fit into the frame that is being filled.
     pub(crate) fn make_room(&mut self, bytes: u64) -> Result<(), StoreError> {
         if bytes > FRAME_BYTES_MAX {
-            return Err(StoreError::BatchTooLarge { bytes, bytes_max: FRAME_BYTES_MAX });
+            return Err(StoreError::BatchTooLarge {
+                bytes,
+                bytes_max: FRAME_BYTES_MAX,
+            });
         }
         let gather_bytes_max = GATHER_BYTES_MAX.min(self.options.segment_bytes as usize / 4);
         if !self.filling.is_empty() && self.filling.len() as u64 + bytes > gather_bytes_max as u64 {
@@ -175,9 +196,15 @@ impl Log {
 
     /// Adds one record; `make_room` came before.
     pub(crate) fn push(&mut self, key: u64, kind: Kind, bytes: &[u8]) {
-        let at = self.filling.push(self.salt(self.current.number), key, kind, bytes);
+        let at = self
+            .filling
+            .push(self.salt(self.current.number), key, kind, bytes);
         let offset = (self.current.used + at as u64) as u32;
-        let place = Place { segment: self.current.number, offset, length: bytes.len() as u32 };
+        let place = Place {
+            segment: self.current.number,
+            offset,
+            length: bytes.len() as u32,
+        };
         match kind {
             Kind::Put => self.index.put(key, place),
             Kind::Append => {
@@ -191,7 +218,11 @@ impl Log {
 
     /// Writes the frame that was filled, if there is anything in it.
     pub(crate) fn write(&mut self) -> Result<(), StoreError> {
-        if self.filling.is_empty() { Ok(()) } else { self.write_frame() }
+        if self.filling.is_empty() {
+            Ok(())
+        } else {
+            self.write_frame()
+        }
     }
 
     /// Writes the frame that was filled, even an empty one: its header tells what is durable and what is the oldest segment.
@@ -207,7 +238,9 @@ impl Log {
         self.current
             .file
             .write_all_at(bytes, self.current.used)
-            .map_err(|error| StoreError::io("write", &self.folder.segment(self.current.number), &error))?;
+            .map_err(|error| {
+                StoreError::io("write", &self.folder.segment(self.current.number), &error)
+            })?;
         self.current.used += bytes.len() as u64;
         self.current.dirty = true;
         self.written_bytes += bytes.len() as u64;
@@ -230,11 +263,15 @@ impl Log {
 
     /// Makes everything that was written survive a loss of power.
     pub(crate) fn sync(&mut self) -> Result<(), StoreError> {
-        for segment in self.sealed.values_mut().chain([&mut self.current]).filter(|segment| segment.dirty) {
-            segment
-                .file
-                .sync_data()
-                .map_err(|error| StoreError::io("sync", &self.folder.segment(segment.number), &error))?;
+        for segment in self
+            .sealed
+            .values_mut()
+            .chain([&mut self.current])
+            .filter(|segment| segment.dirty)
+        {
+            segment.file.sync_data().map_err(|error| {
+                StoreError::io("sync", &self.folder.segment(segment.number), &error)
+            })?;
             segment.dirty = false;
             self.syncs += 1;
         }
@@ -247,7 +284,10 @@ impl Log {
         self.write()?;
         self.sync()?;
         if self.noted != self.durable {
-            self.promised.write(Note { starts: self.options.starts, sequence: self.durable })?;
+            self.promised.write(Note {
+                starts: self.options.starts,
+                sequence: self.durable,
+            })?;
             self.noted = self.durable;
         }
         Ok(())
@@ -266,7 +306,11 @@ impl Log {
                 let bytes = bytes.max(self.options.segment_bytes);
                 if self.disk_bytes() + bytes > self.options.disk_bytes_max {
                     let full = io::ErrorKind::StorageFull.into();
-                    return Err(StoreError::io("allocate", &self.folder.segment(number), &full));
+                    return Err(StoreError::io(
+                        "allocate",
+                        &self.folder.segment(number),
+                        &full,
+                    ));
                 }
                 Segment::create(&self.folder, number, bytes)?
             }
@@ -318,16 +362,31 @@ impl Log {
 
     /// Reads a record back, verified.
     pub(crate) fn read(&self, key: u64, place: Place) -> Result<Vec<u8>, StoreError> {
-        let mut bytes = self.read_bytes(place.segment, u64::from(place.offset), place.record_bytes() as usize)?;
+        let mut bytes = self.read_bytes(
+            place.segment,
+            u64::from(place.offset),
+            place.record_bytes() as usize,
+        )?;
         match Record::read(&bytes, self.salt(place.segment)) {
             Ok((record, size)) if record.key == key && size == bytes.len() => {}
-            _ => return Err(self.damaged(place.segment, u64::from(place.offset), bytes.len() as u64)),
+            _ => {
+                return Err(self.damaged(
+                    place.segment,
+                    u64::from(place.offset),
+                    bytes.len() as u64,
+                ));
+            }
         }
         bytes.drain(..RECORD_HEADER_BYTES);
         Ok(bytes)
     }
 
-    pub(crate) fn read_bytes(&self, segment: u32, offset: u64, bytes: usize) -> Result<Vec<u8>, StoreError> {
+    pub(crate) fn read_bytes(
+        &self,
+        segment: u32,
+        offset: u64,
+        bytes: usize,
+    ) -> Result<Vec<u8>, StoreError> {
         let file = match self.sealed.get(&segment) {
             Some(sealed) => &sealed.file,
             None => &self.current.file,
@@ -335,16 +394,31 @@ impl Log {
         let mut buffer = vec![0; bytes];
         match file.read_exact_at(&mut buffer, offset) {
             Ok(()) => Ok(buffer),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(self.damaged(segment, offset, 0)),
-            Err(error) => Err(StoreError::io("read", &self.folder.segment(segment), &error)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(self.damaged(segment, offset, 0))
+            }
+            Err(error) => Err(StoreError::io(
+                "read",
+                &self.folder.segment(segment),
+                &error,
+            )),
         }
     }
 
     /// What was whole when the journal was opened, or written since, no longer is.
     pub(crate) fn damaged(&self, segment: u32, offset: u64, bytes: u64) -> StoreError {
-        let mut report = Report { folder: self.folder.path.clone(), ..Report::default() };
+        let mut report = Report {
+            folder: self.folder.path.clone(),
+            ..Report::default()
+        };
         let file: PathBuf = self.folder.segment(segment);
-        report.add_damage(Damage { file, offset, bytes, sequences: None, what: "damaged since it was written or opened" });
+        report.add_damage(Damage {
+            file,
+            offset,
+            bytes,
+            sequences: None,
+            what: "damaged since it was written or opened",
+        });
         StoreError::Damaged(Box::new(report))
     }
 }

@@ -44,11 +44,18 @@ pub(crate) fn open(path: &Path, options: Options) -> Result<Opened, StoreError> 
     passport.identity.starts = passport.identity.starts.saturating_add(1);
     passport.commit = options.commit;
     passport.boot = boot();
-    let log_options = LogOptions::new(&options, passport.identity.hash_key, passport.identity.starts);
+    let log_options = LogOptions::new(
+        &options,
+        passport.identity.hash_key,
+        passport.identity.starts,
+    );
     let mut log = assemble(folder, log_options, findings, lock)?;
     // Only now: how the last life committed tells how to read its end, so that end must be settled first.
     log.folder.write_passport(&passport)?;
-    log.promised.write(Note { starts: log.options.starts, sequence: log.durable })?;
+    log.promised.write(Note {
+        starts: log.options.starts,
+        sequence: log.durable,
+    })?;
     log.prepare();
     Ok(Opened { log, options })
 }
@@ -57,11 +64,18 @@ pub(crate) fn open(path: &Path, options: Options) -> Result<Opened, StoreError> 
 pub(crate) fn examine(path: &Path) -> Result<Report, StoreError> {
     let folder = Folder::new(path);
     if !path.is_dir() {
-        return Err(StoreError::io("examine", path, &std::io::ErrorKind::NotFound.into()));
+        return Err(StoreError::io(
+            "examine",
+            path,
+            &std::io::ErrorKind::NotFound.into(),
+        ));
     }
     let read = recovery::passport(&folder).and_then(|passport| match passport {
         Some(passport) => Ok(recovery::read(&folder, &passport)?.report),
-        None => Ok(Report { folder: path.to_owned(), ..Report::default() }),
+        None => Ok(Report {
+            folder: path.to_owned(),
+            ..Report::default()
+        }),
     });
     match read {
         Err(StoreError::Damaged(report)) => Ok(*report),
@@ -74,17 +88,40 @@ fn create(folder: &Folder, options: &Options) -> Result<Passport, StoreError> {
     let mut hash_key = [0; 16];
     let mut filled = 0;
     while filled < hash_key.len() {
-        filled += rustix::rand::getrandom(&mut hash_key[filled..], rustix::rand::GetRandomFlags::empty())
-            .map_err(|errno| StoreError::io("draw a hash key for", &folder.path, &errno.into()))?;
+        filled += rustix::rand::getrandom(
+            &mut hash_key[filled..],
+            rustix::rand::GetRandomFlags::empty(),
+        )
+        .map_err(|errno| StoreError::io("draw a hash key for", &folder.path, &errno.into()))?;
     }
-    let passport = Passport { identity: Identity { hash_key, starts: 0 }, commit: options.commit, boot: boot() };
+    let passport = Passport {
+        identity: Identity {
+            hash_key,
+            starts: 0,
+        },
+        commit: options.commit,
+        boot: boot(),
+    };
     folder.write_passport(&passport)?;
     Ok(passport)
 }
 
 /// Brings the disk to what was found and makes it durable.
-fn assemble(folder: Folder, options: LogOptions, findings: Findings, lock: File) -> Result<Log, StoreError> {
-    let Findings { index, report, mut segments, tail_is_dirty, mut behind, before, oldest } = findings;
+fn assemble(
+    folder: Folder,
+    options: LogOptions,
+    findings: Findings,
+    lock: File,
+) -> Result<Log, StoreError> {
+    let Findings {
+        index,
+        report,
+        mut segments,
+        tail_is_dirty,
+        mut behind,
+        before,
+        oldest,
+    } = findings;
     for number in &before {
         delete(&folder, *number)?;
     }
@@ -111,7 +148,10 @@ fn assemble(folder: Folder, options: LogOptions, findings: Findings, lock: File)
     let mut sealed = std::collections::BTreeMap::new();
     for (number, end) in segments {
         let segment = reopen(&folder, number, end)?;
-        segment.file.sync_data().map_err(|error| StoreError::io("sync", &folder.segment(number), &error))?;
+        segment
+            .file
+            .sync_data()
+            .map_err(|error| StoreError::io("sync", &folder.segment(number), &error))?;
         sealed.insert(number, segment);
     }
     let promised = Promised::open(&folder, &options.hash_key)?;
@@ -139,11 +179,24 @@ fn assemble(folder: Folder, options: LogOptions, findings: Findings, lock: File)
 
 /// Clears what is behind the last whole frame, so that nothing of it can ever be taken for a frame again, and allocates
 /// the rest of the segment where there is room.
-fn settle_end(folder: &Folder, current: &mut Segment, dirty: bool, bytes: u64) -> Result<(), StoreError> {
-    let failed = |doing, error: std::io::Error| StoreError::io(doing, &folder.segment(current.number), &error);
+fn settle_end(
+    folder: &Folder,
+    current: &mut Segment,
+    dirty: bool,
+    bytes: u64,
+) -> Result<(), StoreError> {
+    let failed = |doing, error: std::io::Error| {
+        StoreError::io(doing, &folder.segment(current.number), &error)
+    };
     if dirty {
-        current.file.set_len(current.used).map_err(|error| failed("cut", error))?;
-        current.file.sync_all().map_err(|error| failed("sync", error))?;
+        current
+            .file
+            .set_len(current.used)
+            .map_err(|error| failed("cut", error))?;
+        current
+            .file
+            .sync_all()
+            .map_err(|error| failed("sync", error))?;
         current.capacity = current.used;
     }
     if current.capacity < bytes {
@@ -152,14 +205,25 @@ fn settle_end(folder: &Folder, current: &mut Segment, dirty: bool, bytes: u64) -
             Err(error) => tracing::debug!(%error, "no room for the rest of the segment"),
         }
     }
-    current.file.sync_all().map_err(|error| failed("sync", error))
+    current
+        .file
+        .sync_all()
+        .map_err(|error| failed("sync", error))
 }
 
 fn reopen(folder: &Folder, number: u32, used: u64) -> Result<Segment, StoreError> {
     let path = folder.segment(number);
-    let opened = own_file().open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
+    let opened = own_file()
+        .open(&path)
+        .and_then(|file| Ok((file.metadata()?.len(), file)));
     let (capacity, file) = opened.map_err(|error| StoreError::io("open", &path, &error))?;
-    Ok(Segment { number, file, used, capacity, dirty: false })
+    Ok(Segment {
+        number,
+        file,
+        used,
+        capacity,
+        dirty: false,
+    })
 }
 
 fn delete(folder: &Folder, number: u32) -> Result<(), StoreError> {
@@ -169,12 +233,20 @@ fn delete(folder: &Folder, number: u32) -> Result<(), StoreError> {
 
 impl Recovered for Opened {
     fn identity(&self) -> Identity {
-        Identity { hash_key: self.log.options.hash_key, starts: self.log.options.starts }
+        Identity {
+            hash_key: self.log.options.hash_key,
+            starts: self.log.options.starts,
+        }
     }
 
     fn replay(&mut self, each: &mut dyn FnMut(Key, Vec<Vec<u8>>)) -> Result<(), StoreError> {
         for key in self.log.index.keys() {
-            let chain = self.log.index.chain(key).map(|place| self.log.read(key, place)).collect::<Result<_, _>>()?;
+            let chain = self
+                .log
+                .index
+                .chain(key)
+                .map(|place| self.log.read(key, place))
+                .collect::<Result<_, _>>()?;
             each(Key::from_bits(key), chain);
         }
         Ok(())

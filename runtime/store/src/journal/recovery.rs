@@ -130,7 +130,11 @@ impl<'a> Scan<'a> {
             limit,
             lenient: passport.commit == Commit::Os && (boot.is_empty() || boot != passport.boot),
             index: Index::default(),
-            report: Report { folder: folder.path.clone(), identity: Some(passport.identity), ..Report::default() },
+            report: Report {
+                folder: folder.path.clone(),
+                identity: Some(passport.identity),
+                ..Report::default()
+            },
             expected: None,
             holes: Vec::new(),
             gaps: Vec::new(),
@@ -152,7 +156,13 @@ impl<'a> Scan<'a> {
         match self.previous {
             None if number == 1 => self.expected = Some(1),
             Some(previous) if number != previous + 1 => {
-                self.holes.push(Hole { segment: previous + 1, offset: 0, bytes: 0, blank: false, missing: true });
+                self.holes.push(Hole {
+                    segment: previous + 1,
+                    offset: 0,
+                    bytes: 0,
+                    blank: false,
+                    missing: true,
+                });
             }
             _ => {}
         }
@@ -187,13 +197,22 @@ impl<'a> Scan<'a> {
 
     /// Whether a frame may stand behind those read so far.
     fn follows(&self, frame: &Frame<'_>) -> bool {
-        frame.head.starts >= self.newest_starts && self.expected.is_none_or(|expected| frame.head.sequence >= expected)
+        frame.head.starts >= self.newest_starts
+            && self
+                .expected
+                .is_none_or(|expected| frame.head.sequence >= expected)
     }
 
     fn hole(&mut self, segment: u32, bytes: &[u8], start: usize, end: usize, salt: u32) {
         let region = &bytes[start..end];
         let blank = region.iter().all(|byte| *byte == 0);
-        self.holes.push(Hole { segment, offset: start as u64, bytes: region.len() as u64, blank, missing: false });
+        self.holes.push(Hole {
+            segment,
+            offset: start as u64,
+            bytes: region.len() as u64,
+            blank,
+            missing: false,
+        });
         if !blank && self.limit == u64::MAX {
             self.suspect(region, salt);
         }
@@ -216,7 +235,8 @@ impl<'a> Scan<'a> {
                     // The next frame's header, perhaps.
                     let next = at.next_multiple_of(8);
                     if region.get(next..).and_then(Frame::announced).is_none() {
-                        self.report.unreadable_records += u64::from(region[at..].iter().any(|byte| *byte != 0));
+                        self.report.unreadable_records +=
+                            u64::from(region[at..].iter().any(|byte| *byte != 0));
                         return;
                     }
                     at = next + HEADER_BYTES;
@@ -234,9 +254,20 @@ impl<'a> Scan<'a> {
             None => at > 0 || !self.ends.is_empty(),
         };
         if missing {
-            let blind = Hole { segment, offset: at as u64, bytes: 0, blank: true, missing: false };
+            let blind = Hole {
+                segment,
+                offset: at as u64,
+                bytes: 0,
+                blank: true,
+                missing: false,
+            };
             let hole = worst(&self.holes).unwrap_or(blind);
-            self.gaps.push(Gap { hole, first: self.expected, last: head.sequence - 1, frames_before: self.report.frames });
+            self.gaps.push(Gap {
+                hole,
+                first: self.expected,
+                last: head.sequence - 1,
+                frames_before: self.report.frames,
+            });
         }
         self.holes.clear();
         self.expected = Some(head.sequence + 1);
@@ -261,7 +292,11 @@ impl<'a> Scan<'a> {
         let mut at = 0;
         // The frame's checksum was right, so its records are what was written.
         while let Ok((record, bytes)) = Record::read(&records[at..], salt) {
-            let place = Place { segment, offset: (start + at) as u32, length: record.bytes.len() as u32 };
+            let place = Place {
+                segment,
+                offset: (start + at) as u32,
+                length: record.bytes.len() as u32,
+            };
             let key = record.key;
             match record.kind {
                 Kind::Put => self.index.put(key, place),
@@ -292,7 +327,11 @@ impl<'a> Scan<'a> {
         for gap in std::mem::take(&mut self.gaps) {
             if gap.first.is_some_and(|first| first > self.promised) {
                 if self.report.is_sound() {
-                    return Verdict::Cut(self.torn(&gap.hole, gap.first.unwrap_or(0), frames - gap.frames_before));
+                    return Verdict::Cut(self.torn(
+                        &gap.hole,
+                        gap.first.unwrap_or(0),
+                        frames - gap.frames_before,
+                    ));
                 }
                 break;
             }
@@ -301,10 +340,20 @@ impl<'a> Scan<'a> {
         let next = self.expected.unwrap_or(1);
         if self.promised >= next {
             let hole = worst(&self.holes).unwrap_or_else(|| self.end());
-            self.add_gap(&Gap { hole, first: Some(next), last: self.promised, frames_before: frames });
+            self.add_gap(&Gap {
+                hole,
+                first: Some(next),
+                last: self.promised,
+                frames_before: frames,
+            });
         } else if self.expected.is_none() && self.previous.is_some() {
             let hole = worst(&self.holes).unwrap_or_else(|| self.end());
-            self.add_gap(&Gap { hole, first: None, last: 0, frames_before: 0 });
+            self.add_gap(&Gap {
+                hole,
+                first: None,
+                last: 0,
+                frames_before: 0,
+            });
         }
         if !self.report.is_sound() {
             return Verdict::Damaged;
@@ -320,7 +369,13 @@ impl<'a> Scan<'a> {
         let newest = self.newest_starts.max(note.map_or(0, |note| note.starts));
         if newest > self.passport.identity.starts {
             let what = "the store's identity is older than its journal";
-            self.report.add_damage(Damage { file: self.folder.identity(), offset: 0, bytes: 0, sequences: None, what });
+            self.report.add_damage(Damage {
+                file: self.folder.identity(),
+                offset: 0,
+                bytes: 0,
+                sequences: None,
+                what,
+            });
         }
     }
 
@@ -330,17 +385,35 @@ impl<'a> Scan<'a> {
         if self.oldest.max(1) < first {
             let what = "the oldest segment that counts is missing";
             let file = self.folder.segment(self.oldest.max(1));
-            self.report.add_damage(Damage { file, offset: 0, bytes: 0, sequences: None, what });
+            self.report.add_damage(Damage {
+                file,
+                offset: 0,
+                bytes: 0,
+                sequences: None,
+                what,
+            });
         }
     }
 
     /// Where the last whole frame ends.
     fn end(&self) -> Hole {
-        let (segment, offset) = match self.ends.iter().rev().find(|(_, end)| **end > 0).or(self.ends.iter().next()) {
+        let (segment, offset) = match self
+            .ends
+            .iter()
+            .rev()
+            .find(|(_, end)| **end > 0)
+            .or(self.ends.iter().next())
+        {
             Some((segment, end)) => (*segment, *end),
             None => (1, 0),
         };
-        Hole { segment, offset, bytes: 0, blank: true, missing: self.ends.is_empty() }
+        Hole {
+            segment,
+            offset,
+            bytes: 0,
+            blank: true,
+            missing: self.ends.is_empty(),
+        }
     }
 
     fn add_gap(&mut self, gap: &Gap) {
@@ -353,11 +426,22 @@ impl<'a> Scan<'a> {
         };
         let sequences = Some((gap.first.unwrap_or(gap.last), gap.last));
         let file = self.folder.segment(gap.hole.segment);
-        self.report.add_damage(Damage { file, offset: gap.hole.offset, bytes: gap.hole.bytes, sequences, what });
+        self.report.add_damage(Damage {
+            file,
+            offset: gap.hole.offset,
+            bytes: gap.hole.bytes,
+            sequences,
+            what,
+        });
     }
 
     fn torn(&self, hole: &Hole, sequence: u64, frames: u64) -> Torn {
-        Torn { file: self.folder.segment(hole.segment), offset: hole.offset, sequence, frames }
+        Torn {
+            file: self.folder.segment(hole.segment),
+            offset: hole.offset,
+            sequence,
+            frames,
+        }
     }
 
     fn finish(mut self, before: &[u32], files: &[u32], torn: Option<Torn>) -> Findings {
@@ -369,20 +453,55 @@ impl<'a> Scan<'a> {
         } else {
             self.suspects.extend(self.orphans.drain());
             self.report.dropped_count = self.suspects.len() as u64;
-            self.report.dropped = self.suspects.iter().take(LISTED_MAX).map(|key| Key::from_bits(*key)).collect();
+            self.report.dropped = self
+                .suspects
+                .iter()
+                .take(LISTED_MAX)
+                .map(|key| Key::from_bits(*key))
+                .collect();
         }
-        let last = self.ends.iter().rev().find(|(_, end)| **end > 0).map(|(number, _)| *number);
+        let last = self
+            .ends
+            .iter()
+            .rev()
+            .find(|(_, end)| **end > 0)
+            .map(|(number, _)| *number);
         let last = last.or(files.first().copied()).unwrap_or(0);
-        let behind = files.iter().copied().filter(|number| *number > last).collect();
-        let segments = self.ends.iter().filter(|(number, _)| **number <= last).map(|(n, end)| (*n, *end)).collect();
-        let tail_is_dirty = self.report.torn.is_some() || self.holes.iter().any(|hole| hole.segment == last && !hole.blank);
-        Findings { index: self.index, report: self.report, segments, tail_is_dirty, behind, before: before.to_vec(), oldest: self.oldest }
+        let behind = files
+            .iter()
+            .copied()
+            .filter(|number| *number > last)
+            .collect();
+        let segments = self
+            .ends
+            .iter()
+            .filter(|(number, _)| **number <= last)
+            .map(|(n, end)| (*n, *end))
+            .collect();
+        let tail_is_dirty = self.report.torn.is_some()
+            || self
+                .holes
+                .iter()
+                .any(|hole| hole.segment == last && !hole.blank);
+        Findings {
+            index: self.index,
+            report: self.report,
+            segments,
+            tail_is_dirty,
+            behind,
+            before: before.to_vec(),
+            oldest: self.oldest,
+        }
     }
 }
 
 /// The hole that tells most about why frames are missing.
 fn worst(holes: &[Hole]) -> Option<Hole> {
-    holes.iter().find(|hole| !hole.blank).or(holes.first()).cloned()
+    holes
+        .iter()
+        .find(|hole| !hole.blank)
+        .or(holes.first())
+        .cloned()
 }
 
 /// Who the store in `folder` is.
@@ -394,7 +513,10 @@ pub(crate) fn passport(folder: &Folder) -> Result<Option<Passport>, StoreError> 
         Err(error) => return Err(StoreError::io("examine", &folder.promised(), &error)),
     };
     if passport.is_none() && (has_note || !folder.segments()?.is_empty()) {
-        return Err(folder.lost_identity("the store's identity is missing, without it the journal can't be read", 0));
+        return Err(folder.lost_identity(
+            "the store's identity is missing, without it the journal can't be read",
+            0,
+        ));
     }
     Ok(passport)
 }

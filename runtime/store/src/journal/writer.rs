@@ -90,23 +90,41 @@ struct Writer {
 }
 
 /// Starts the thread.
-pub(crate) fn start(log: Log, options: Options, observer: Arc<dyn Observer>) -> Result<Journal, StoreError> {
+pub(crate) fn start(
+    log: Log,
+    options: Options,
+    observer: Arc<dyn Observer>,
+) -> Result<Journal, StoreError> {
     let path = log.folder.path.clone();
     let shared = Arc::new(Shared {
-        queue: Mutex::new(Queue { status: status(&log), ..Queue::default() }),
+        queue: Mutex::new(Queue {
+            status: status(&log),
+            ..Queue::default()
+        }),
         wake: Condvar::new(),
         room: AtomicBool::new(!log.starved),
         queued_bytes: AtomicU64::new(0),
         clock: options.clock.clone(),
     });
-    let mut writer =
-        Writer { log, options, shared: shared.clone(), observer, synced_at: None, note_at: None, retry_at: None, stuck: false };
+    let mut writer = Writer {
+        log,
+        options,
+        shared: shared.clone(),
+        observer,
+        synced_at: None,
+        note_at: None,
+        retry_at: None,
+        stuck: false,
+    };
     writer.look_at_room();
     let thread = std::thread::Builder::new()
         .name("journal".to_owned())
         .spawn(move || writer.run())
         .map_err(|error| StoreError::io("start the writer of", &path, &error))?;
-    Ok(Journal { shared, thread: Mutex::new(Some(thread)) })
+    Ok(Journal {
+        shared,
+        thread: Mutex::new(Some(thread)),
+    })
 }
 
 impl Shared {
@@ -142,19 +160,29 @@ impl Store for Journal {
     }
 
     fn room(&self) -> bool {
-        self.shared.room.load(Ordering::Relaxed) && self.shared.queued_bytes.load(Ordering::Relaxed) < QUEUED_BYTES_MAX
+        self.shared.room.load(Ordering::Relaxed)
+            && self.shared.queued_bytes.load(Ordering::Relaxed) < QUEUED_BYTES_MAX
     }
 
     fn status(&self) -> Status {
-        Status { queued_bytes: self.shared.queued_bytes.load(Ordering::Relaxed), ..self.shared.queue().status }
+        Status {
+            queued_bytes: self.shared.queued_bytes.load(Ordering::Relaxed),
+            ..self.shared.queue().status
+        }
     }
 
     fn close(&self) -> Result<(), StoreError> {
         self.shared.queue().closing = true;
         self.shared.wake.notify_one();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         // The observer may be the one who closes; the thread then ends after its call.
-        if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
+        if let Some(thread) =
+            thread.filter(|thread| thread.thread().id() != std::thread::current().id())
+        {
             let _ = thread.join();
         }
         self.shared.queue().failure.clone().map_or(Ok(()), Err)
@@ -236,11 +264,21 @@ impl Writer {
                 if self.retry_at.is_some_and(|at| at <= now) {
                     return Turn::Retry;
                 }
-                queue.sleep = if lazy_at.is_some() { Sleep::ForUrgent } else { Sleep::ForAny };
-                [lazy_at, self.note_at, self.retry_at].into_iter().flatten().min()
+                queue.sleep = if lazy_at.is_some() {
+                    Sleep::ForUrgent
+                } else {
+                    Sleep::ForAny
+                };
+                [lazy_at, self.note_at, self.retry_at]
+                    .into_iter()
+                    .flatten()
+                    .min()
             };
             queue = match deadline {
-                None => shared.wake.wait(queue).unwrap_or_else(PoisonError::into_inner),
+                None => shared
+                    .wake
+                    .wait(queue)
+                    .unwrap_or_else(PoisonError::into_inner),
                 Some(at) => {
                     let waited = shared.wake.wait_timeout(queue, at.since(now));
                     waited.unwrap_or_else(PoisonError::into_inner).0
@@ -251,7 +289,9 @@ impl Writer {
 
     /// When busy, the next sync waits until then.
     fn paced_until(&self) -> Option<Instant> {
-        self.synced_at.filter(|_| self.options.commit == Commit::Fsync).map(|at| at + self.options.commit_gather)
+        self.synced_at
+            .filter(|_| self.options.commit == Commit::Fsync)
+            .map(|at| at + self.options.commit_gather)
     }
 
     fn take(&self, queue: &mut Queue) -> Vec<Batch> {
