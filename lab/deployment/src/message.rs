@@ -83,7 +83,8 @@ impl Message {
             raw: bytes.to_vec(),
             path,
         };
-        if message.status().is_none() && !message.start.ends_with(" SIP/2.0") {
+        if path != Path::Sent && message.status().is_none() && !message.start.ends_with(" SIP/2.0")
+        {
             return Err(format!("neither request nor response: {:?}", message.start));
         }
         Ok(message)

@@ -7,6 +7,8 @@ pub struct Request {
     pub method: String,
     /// Request-URI.
     pub uri: String,
+    /// Version in the request line.
+    pub version: String,
     /// Fields in order.
     pub headers: Vec<(String, String)>,
     /// The body; Content-Length is written from it unless set by hand.
@@ -19,6 +21,7 @@ impl Request {
         Self {
             method: method.to_owned(),
             uri: uri.to_owned(),
+            version: "SIP/2.0".to_owned(),
             headers: Vec::new(),
             body: Vec::new(),
         }
@@ -78,7 +81,7 @@ impl Request {
 
     /// On the wire.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut text = format!("{} {} SIP/2.0\r\n", self.method, self.uri);
+        let mut text = format!("{} {} {}\r\n", self.method, self.uri, self.version);
         for (name, value) in &self.headers {
             text.push_str(&format!("{name}: {value}\r\n"));
         }
