@@ -18,7 +18,10 @@ pub(crate) struct BackOff {
 
 impl BackOff {
     pub(crate) const fn new(random: Random) -> Self {
-        Self { failures: 0, random }
+        Self {
+            failures: 0,
+            random,
+        }
     }
 
     pub(crate) const fn succeeded(&mut self) {
@@ -36,7 +39,9 @@ impl BackOff {
         self.failures = self.failures.saturating_add(1);
         match retry_after {
             // Everybody else was told the same number: spread beyond it, never before it.
-            Some(seconds) => Duration::from_secs(u64::from(seconds)).min(RETRY_AFTER_MAX) + self.part(most),
+            Some(seconds) => {
+                Duration::from_secs(u64::from(seconds)).min(RETRY_AFTER_MAX) + self.part(most)
+            }
             None => most / 2 + self.part(most / 2),
         }
     }
@@ -54,7 +59,10 @@ impl BackOff {
     }
 
     fn part(&mut self, of: Duration) -> Duration {
-        Duration::from_millis(self.random.below(u64::try_from(of.as_millis()).unwrap_or(0) + 1))
+        Duration::from_millis(
+            self.random
+                .below(u64::try_from(of.as_millis()).unwrap_or(0) + 1),
+        )
     }
 }
 

@@ -166,7 +166,12 @@ impl Publisher {
 
     /// Goes on with a publication that somebody else made: a wrong tag is refused, not replaced. Without a body: only to
     /// refresh or remove it.
-    pub fn with_entity_tag(expires: u32, entity_tag: &str, body: Option<Bytes>, random: Random) -> Self {
+    pub fn with_entity_tag(
+        expires: u32,
+        entity_tag: &str,
+        body: Option<Bytes>,
+        random: Random,
+    ) -> Self {
         let changed = body.is_some();
         Self {
             entity_tag: Some(entity_tag.to_owned()),
@@ -200,7 +205,9 @@ impl Publisher {
         if response.status < 200 {
             return;
         }
-        let Some((operation, asked)) = self.sent.take() else { return };
+        let Some((operation, asked)) = self.sent.take() else {
+            return;
+        };
         if operation == Operation::Remove {
             self.removed(response.status);
             return;
@@ -208,11 +215,16 @@ impl Publisher {
         match response.status {
             200..=299 => self.taken(now, operation, asked, response),
             // RFC 3903 §4: the tag is unknown; what we have is published anew, without one.
-            412 if operation != Operation::Initial && !self.tag_is_given && !self.body.is_empty() => {
+            412 if operation != Operation::Initial
+                && !self.tag_is_given
+                && !self.body.is_empty() =>
+            {
                 self.forget();
                 self.stop_or_send(now);
             }
             423 => self.interval_too_brief(now, operation, asked, response.min_expires),
+            // A proxy's 408 says what Timer F says.
+            408 if !self.published => self.end(End::NoAnswer),
             408 | 480 | 491 | 500 | 502 | 503 | 504 => {
                 self.changed |= has_body(operation);
                 self.later(now, Cause::Status(response.status), response.retry_after);
@@ -224,9 +236,15 @@ impl Publisher {
 
     /// Timer F fired, or it could not be sent.
     pub fn handle_no_answer(&mut self, now: Instant) {
-        let Some((operation, _)) = self.sent.take() else { return };
+        let Some((operation, _)) = self.sent.take() else {
+            return;
+        };
         if operation == Operation::Remove {
-            self.end(if self.stop_at.is_some() { End::Abandoned } else { End::NoAnswer });
+            self.end(if self.stop_at.is_some() {
+                End::Abandoned
+            } else {
+                End::NoAnswer
+            });
         } else if !self.published {
             self.end(End::NoAnswer);
         } else {
@@ -266,7 +284,10 @@ impl Publisher {
             self.entity_tag = None;
             self.changed = true;
             if self.sent.is_none() && self.retry_at.is_none() {
-                self.outputs.push_back(Output::Again { cause: Cause::Lapsed, after: Duration::ZERO });
+                self.outputs.push_back(Output::Again {
+                    cause: Cause::Lapsed,
+                    after: Duration::ZERO,
+                });
                 self.send_next(now);
             }
         } else if due(self.retry_at) || due(self.refresh_at) {
@@ -276,7 +297,15 @@ impl Publisher {
 
     /// When `handle_timeout` should be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        [self.stop_at, self.expires_at, self.retry_at, self.refresh_at].into_iter().flatten().min()
+        [
+            self.stop_at,
+            self.expires_at,
+            self.retry_at,
+            self.refresh_at,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// What to do next. Call until `None`.
@@ -299,9 +328,17 @@ impl Publisher {
     }
 
     fn send(&mut self, _now: Instant, operation: Operation) {
-        let expires = if operation == Operation::Remove { 0 } else { self.wish };
+        let expires = if operation == Operation::Remove {
+            0
+        } else {
+            self.wish
+        };
         let has_body = has_body(operation);
-        self.phase = if operation == Operation::Remove { Phase::Removing } else { Phase::Publishing };
+        self.phase = if operation == Operation::Remove {
+            Phase::Removing
+        } else {
+            Phase::Publishing
+        };
         self.sent = Some((operation, expires));
         self.changed &= !has_body;
         (self.retry_at, self.refresh_at) = (None, None);
@@ -325,13 +362,20 @@ impl Publisher {
         self.entity_tag = response.entity_tag.map(ToOwned::to_owned);
         self.expires_at = Some(now + lasts);
         // A server that grants nothing is not asked in a circle.
-        let refresh = self.back_off.refresh_after(lasts).max(Duration::from_millis(500));
+        let refresh = self
+            .back_off
+            .refresh_after(lasts)
+            .max(Duration::from_millis(500));
         self.refresh_at = Some(now + refresh);
         if lasts < refresh {
             self.expires_at = Some(now + refresh);
         }
         let entity_tag = self.entity_tag.clone();
-        self.outputs.push_back(Output::Published { operation, entity_tag, expires });
+        self.outputs.push_back(Output::Published {
+            operation,
+            entity_tag,
+            expires,
+        });
         if self.stop_at.is_some() || self.changed {
             self.stop_or_send(now);
         }
@@ -359,7 +403,13 @@ impl Publisher {
         });
     }
 
-    fn interval_too_brief(&mut self, now: Instant, operation: Operation, asked: u32, least: Option<u32>) {
+    fn interval_too_brief(
+        &mut self,
+        now: Instant,
+        operation: Operation,
+        asked: u32,
+        least: Option<u32>,
+    ) {
         self.intervals += 1;
         match least {
             Some(least) if least > asked && self.intervals <= INTERVALS_MAX => {
@@ -390,7 +440,12 @@ impl Publisher {
     }
 
     fn end(&mut self, why: End) {
-        (self.stop_at, self.expires_at, self.retry_at, self.refresh_at) = (None, None, None, None);
+        (
+            self.stop_at,
+            self.expires_at,
+            self.retry_at,
+            self.refresh_at,
+        ) = (None, None, None, None);
         self.sent = None;
         self.phase = Phase::Terminated;
         self.outputs.push_back(Output::End(why));

@@ -207,7 +207,12 @@ impl Subscriber {
 
     /// A final or provisional response to the SUBSCRIBE of `dialog`.
     pub fn handle_response(&mut self, now: Instant, dialog: u32, response: &Response<'_>) {
-        let Some(asked) = self.asked.filter(|_| dialog == self.dialog && response.status >= 200) else { return };
+        let Some(asked) = self
+            .asked
+            .filter(|_| dialog == self.dialog && response.status >= 200)
+        else {
+            return;
+        };
         self.asked = None;
         match verdict(response.status, self.remote_tag.is_some()) {
             Verdict::Granted => self.granted(now, asked, response),
@@ -216,22 +221,39 @@ impl Subscriber {
             Verdict::Interval => self.interval_too_brief(now, asked, response.min_expires),
             Verdict::Refused => self.end(End::Refused(response.status)),
             Verdict::Anew => self.begin_anew(now, Cause::Status(response.status), None, true),
-            Verdict::Later => self.later(now, Cause::Status(response.status), response.retry_after, false),
-            Verdict::LaterAnew => self.later(now, Cause::Status(response.status), response.retry_after, true),
+            Verdict::Later => self.later(
+                now,
+                Cause::Status(response.status),
+                response.retry_after,
+                false,
+            ),
+            Verdict::LaterAnew => self.later(
+                now,
+                Cause::Status(response.status),
+                response.retry_after,
+                true,
+            ),
         }
     }
 
     /// Timer F fired for the SUBSCRIBE of `dialog`, or it could not be sent.
     pub fn handle_no_answer(&mut self, now: Instant, dialog: u32) {
-        let Some(asked) = self.asked.filter(|_| dialog == self.dialog) else { return };
+        let Some(asked) = self.asked.filter(|_| dialog == self.dialog) else {
+            return;
+        };
         self.asked = None;
         if self.end_sent {
             self.end(End::Stopped);
         } else if self.heard {
             // RFC 6665 §4.1.2.4: a NOTIFY installs the subscription; its 2xx was lost.
-            self.granted(now, asked, &Response { status: 200, ..Response::default() });
-        } else if !self.established {
-            self.end(End::NoAnswer);
+            self.granted(
+                now,
+                asked,
+                &Response {
+                    status: 200,
+                    ..Response::default()
+                },
+            );
         } else {
             self.later(now, Cause::NoAnswer, None, false);
         }
@@ -239,11 +261,16 @@ impl Subscriber {
 
     /// A NOTIFY that is ours by Call-ID, To tag and Event. It may come before the 2xx (RFC 6665 §4.4.1).
     pub fn handle_notify(&mut self, now: Instant, notify: &Notify<'_>) -> Answer {
-        if !matches!(self.phase, Phase::NotifyWait | Phase::Pending | Phase::Active) {
+        if !matches!(
+            self.phase,
+            Phase::NotifyWait | Phase::Pending | Phase::Active
+        ) {
             return Answer::Reject(481);
         }
         // RFC 6665 §8.2.3: NOTIFY without Subscription-State, or from nowhere, can't be understood.
-        let (Some(state), Some(tag)) = (notify.state, notify.remote_tag) else { return Answer::Reject(400) };
+        let (Some(state), Some(tag)) = (notify.state, notify.remote_tag) else {
+            return Answer::Reject(400);
+        };
         if self.tag_is_certain && self.remote_tag.as_deref() != Some(tag) {
             // RFC 3856 §6.9: a fork's second dialog is not wanted.
             return Answer::Reject(481);
@@ -309,7 +336,13 @@ impl Subscriber {
 
     /// When `handle_timeout` should be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let timers = [self.stop_at, self.timer_n, self.expires_at, self.retry_at, self.refresh_at];
+        let timers = [
+            self.stop_at,
+            self.timer_n,
+            self.expires_at,
+            self.retry_at,
+            self.refresh_at,
+        ];
         timers.into_iter().flatten().min()
     }
 
@@ -350,7 +383,10 @@ impl Subscriber {
         self.notified_end = None;
         // RFC 6665 §4.1.2.4: Timer N is set by every SUBSCRIBE; it stands for the newest alone.
         self.timer_n = Some(now + T1_64);
-        self.outputs.push_back(Output::Subscribe { dialog: self.dialog, expires });
+        self.outputs.push_back(Output::Subscribe {
+            dialog: self.dialog,
+            expires,
+        });
     }
 
     fn send_end(&mut self, now: Instant) {
@@ -372,11 +408,13 @@ impl Subscriber {
             self.send_end(now);
             return;
         }
-        if self.is_installed() {
+        if now.since(self.dialog_began) >= LIVED_MIN {
             self.back_off.succeeded();
         }
         // RFC 6665 §4.1.2.1: the notifier may shorten, never lengthen; of 2xx and NOTIFY the shorter wins.
-        let lasts = Duration::from_secs(u64::from(response.expires.map_or(asked, |granted| granted.min(asked))));
+        let lasts = Duration::from_secs(u64::from(
+            response.expires.map_or(asked, |granted| granted.min(asked)),
+        ));
         let end = (now + lasts).min(self.notified_end.unwrap_or(now + lasts));
         self.expires_at = Some(end);
         self.refresh_at = Some(now + self.back_off.refresh_after(end.since(now)));
@@ -394,7 +432,11 @@ impl Subscriber {
     }
 
     fn notified(&mut self, now: Instant, state: &SubscriptionState<'_>) {
-        let phase = if state.state.eq_ignore_ascii_case("pending") { Phase::Pending } else { Phase::Active };
+        let phase = if state.state.eq_ignore_ascii_case("pending") {
+            Phase::Pending
+        } else {
+            Phase::Active
+        };
         if let Some(seconds) = state.expires.filter(|_| !self.end_sent) {
             let end = now + Duration::from_secs(u64::from(seconds));
             if self.asked.is_some() {
@@ -402,7 +444,10 @@ impl Subscriber {
             } else if self.expires_at.is_none_or(|before| end < before) {
                 self.expires_at = Some(end);
                 let refresh = now + self.back_off.refresh_after(end.since(now));
-                self.refresh_at = Some(self.refresh_at.map_or(refresh, |before| before.min(refresh)));
+                self.refresh_at = Some(
+                    self.refresh_at
+                        .map_or(refresh, |before| before.min(refresh)),
+                );
             }
         }
         if self.phase != phase {
@@ -416,7 +461,9 @@ impl Subscriber {
     }
 
     fn seconds_left(&self, now: Instant) -> u32 {
-        self.expires_at.map_or(self.wish, |end| u32::try_from(end.since(now).as_secs()).unwrap_or(u32::MAX))
+        self.expires_at.map_or(self.wish, |end| {
+            u32::try_from(end.since(now).as_secs()).unwrap_or(u32::MAX)
+        })
     }
 
     /// RFC 6665 §4.1.3: what each reason asks of a watcher.
@@ -429,7 +476,9 @@ impl Subscriber {
         match after_termination(reason) {
             AfterTermination::Never => self.end(End::Terminated(reason.to_owned())),
             AfterTermination::AtOnce => self.begin_anew(now, cause, None, true),
-            AfterTermination::AtOnceOrAfter => self.begin_anew(now, cause, retry_after, retry_after.is_none()),
+            AfterTermination::AtOnceOrAfter => {
+                self.begin_anew(now, cause, retry_after, retry_after.is_none())
+            }
             AfterTermination::Later => self.begin_anew(now, cause, retry_after, false),
         }
     }
@@ -449,21 +498,30 @@ impl Subscriber {
     }
 
     /// A passing failure: again in the same dialog while it lives, else in a new one.
-    fn later(&mut self, now: Instant, cause: Cause, retry_after: Option<u32>, dialog_is_gone: bool) {
-        if self.fetch {
-            match cause {
-                Cause::Status(status) => self.end(End::Refused(status)),
-                _ => self.end(End::NoAnswer),
-            }
-        } else if self.stop_at.is_some() {
+    fn later(
+        &mut self,
+        now: Instant,
+        cause: Cause,
+        retry_after: Option<u32>,
+        dialog_is_gone: bool,
+    ) {
+        if self.stop_at.is_some() {
             self.end(End::Stopped);
+        } else if !self.established && matches!(cause, Cause::NoAnswer | Cause::Status(408)) {
+            self.end(End::NoAnswer);
+        } else if let (true, Cause::Status(status)) = (self.fetch, &cause) {
+            self.end(End::Refused(*status));
         } else if dialog_is_gone || !self.is_installed() {
             self.begin_anew(now, cause, retry_after, false);
         } else {
             self.timer_n = None;
             let after = self.back_off.failed(retry_after);
             self.refresh_at = Some(now + after);
-            self.outputs.push_back(Output::Again { cause, after, anew: false });
+            self.outputs.push_back(Output::Again {
+                cause,
+                after,
+                anew: false,
+            });
         }
     }
 
@@ -473,7 +531,12 @@ impl Subscriber {
             self.end(End::Stopped);
             return;
         }
-        if now.since(self.dialog_began) >= LIVED_MIN && !matches!(cause, Cause::NoAnswer | Cause::Status(500..)) {
+        if now.since(self.dialog_began) >= LIVED_MIN
+            && matches!(
+                cause,
+                Cause::Reason(_) | Cause::NoNotify | Cause::Status(481)
+            )
+        {
             self.back_off.succeeded();
         }
         let after = match retry_after {
@@ -481,7 +544,11 @@ impl Subscriber {
             retry_after => self.back_off.failed(retry_after),
         };
         self.phase = Phase::Waiting;
-        self.outputs.push_back(Output::Again { cause, after, anew: true });
+        self.outputs.push_back(Output::Again {
+            cause,
+            after,
+            anew: true,
+        });
         if after.is_zero() {
             self.begin_dialog(now);
         } else {
@@ -497,7 +564,12 @@ impl Subscriber {
         self.notified_end = None;
         self.heard = false;
         self.intervals = 0;
-        (self.timer_n, self.expires_at, self.refresh_at, self.retry_at) = (None, None, None, None);
+        (
+            self.timer_n,
+            self.expires_at,
+            self.refresh_at,
+            self.retry_at,
+        ) = (None, None, None, None);
     }
 
     fn end(&mut self, why: End) {

