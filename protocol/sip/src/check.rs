@@ -3,8 +3,8 @@
 //! Strict about what we act on and what RFC 4475 and RFC 5118 call illegal; silent about header fields that
 //! mean nothing here, and about what only a server can know (which methods, packages, extensions it has).
 
-use crate::headers::{Event, SubscriptionState, is_date};
-use crate::lexical::{self, Values};
+use crate::headers::{Event, SubscriptionState, is_date, read_address};
+use crate::lexical::{self, Texts};
 use crate::lines::Line;
 use crate::{CSeq, Flaw, MediaType, Message, Name, NameAddr, Scheme, Uri, Via};
 
@@ -117,9 +117,6 @@ impl<'b> Message<'b> {
             Name::Via => self.check_vias(line),
             Name::From | Name::To => {
                 let address = NameAddr::parse(self.readable(line)?, name)?;
-                if address.params.count("tag") > 1 {
-                    return Err(Flaw::bad(name, "Tag repeated"));
-                }
                 check_address(&address, name)
             }
             Name::CallId => self.check_call_id(line),
@@ -166,12 +163,11 @@ impl<'b> Message<'b> {
     fn check_vias(&self, line: &Line) -> Result<(), Flaw> {
         const BAD: Flaw = Flaw::bad(Name::Via, "Bad Via");
         let mut any = false;
-        for value in Values::new(self.value(line)) {
-            let text = std::str::from_utf8(value).map_err(|_| BAD)?;
-            if !Via::parse(text)?.is_well_formed() {
+        for value in Texts::new(self.value_text(line)) {
+            any = Via::parse(value.ok_or(BAD)?)?.is_well_formed();
+            if !any {
                 return Err(BAD);
             }
-            any = true;
         }
         any.then_some(()).ok_or(BAD)
     }
@@ -179,8 +175,8 @@ impl<'b> Message<'b> {
     fn check_addresses(&self, line: &Line) -> Result<(), Flaw> {
         let name = line.name;
         let mut any = false;
-        for address in crate::headers::addresses(name, self.value(line)) {
-            let address = address?;
+        for value in Texts::new(self.value_text(line)) {
+            let address = read_address(name, value)?;
             any = true;
             // RFC 3261 §20.10: every contact there is.
             if address.uri == "*" && name == Name::Contact && !address.has_brackets() {
@@ -212,7 +208,7 @@ fn check_address(address: &NameAddr<'_>, name: Name) -> Result<(), Flaw> {
         header: Some(name),
         ..flaw
     })?;
-    if !address.params.are_well_formed() {
+    if !address.params.are_well_formed_with_one("tag") {
         return Err(Flaw::bad(name, "Bad header parameters"));
     }
     Ok(())

@@ -81,8 +81,34 @@ pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
+/// The same for text.
 pub(crate) fn trim_text(text: &str) -> &str {
-    text.trim_matches([' ', '\t', '\r', '\n'])
+    let bytes = text.as_bytes();
+    let (mut from, mut to) = (0, bytes.len());
+    while from < to && is_space(bytes[from]) {
+        from += 1;
+    }
+    while from < to && is_space(bytes[to - 1]) {
+        to -= 1;
+    }
+    &text[from..to]
+}
+
+/// What stands before the first such ASCII byte, and the rest with it.
+pub(crate) fn before(text: &str, byte: u8) -> (&str, &str) {
+    text.split_at(memchr(byte, text.as_bytes()).unwrap_or(text.len()))
+}
+
+/// What stands before the first such ASCII byte, and the rest without it.
+pub(crate) fn split(text: &str, byte: u8) -> Option<(&str, &str)> {
+    let at = memchr(byte, text.as_bytes())?;
+    Some((&text[..at], &text[at + 1..]))
+}
+
+/// What stands before the first whitespace, and the rest with it.
+pub(crate) fn word(text: &str) -> (&str, &str) {
+    let end = text.bytes().position(is_space);
+    text.split_at(end.unwrap_or(text.len()))
 }
 
 /// Every `%` is followed by two hexadecimal digits.
@@ -156,6 +182,40 @@ impl<'b> Iterator for Values<'b> {
             self.rest = self.rest.get(end + 1..).unwrap_or_default();
             if !value.is_empty() {
                 return Some(value);
+            }
+        }
+        None
+    }
+}
+
+/// The same over text; a line that is no text is one value that is none.
+pub(crate) struct Texts<'b> {
+    rest: &'b str,
+    broken: bool,
+}
+
+impl<'b> Texts<'b> {
+    pub(crate) fn new(line: Option<&'b str>) -> Texts<'b> {
+        Texts {
+            rest: line.unwrap_or_default(),
+            broken: line.is_none(),
+        }
+    }
+}
+
+impl<'b> Iterator for Texts<'b> {
+    type Item = Option<&'b str>;
+
+    fn next(&mut self) -> Option<Option<&'b str>> {
+        if std::mem::take(&mut self.broken) {
+            return Some(None);
+        }
+        while !self.rest.is_empty() {
+            let end = comma(self.rest.as_bytes());
+            let value = trim_text(&self.rest[..end]);
+            self.rest = self.rest.get(end + 1..).unwrap_or_default();
+            if !value.is_empty() {
+                return Some(Some(value));
             }
         }
         None

@@ -18,8 +18,8 @@ impl<'b> MediaType<'b> {
     /// Reads a media type or media range; the flaw names `header`.
     pub fn parse(text: &'b str, header: Name) -> Result<MediaType<'b>, Flaw> {
         let bad = Flaw::bad(header, "Bad media type");
-        let (name, params) = text.split_at(text.find(';').unwrap_or(text.len()));
-        let (kind, subtype) = name.split_once('/').ok_or(bad)?;
+        let (name, params) = lexical::before(text, b';');
+        let (kind, subtype) = lexical::split(name, b'/').ok_or(bad)?;
         let kind = lexical::trim_text(kind);
         let subtype = lexical::trim_text(subtype);
         let params = Params::new(params);

@@ -1,6 +1,6 @@
 //! A message: one buffer and an index of its header fields.
 
-use crate::lexical::{self, Values};
+use crate::lexical::{self, Texts, Values};
 use crate::lines::{Line, Lines};
 use crate::start_line::{self, StartLine};
 use crate::{Method, Name, ParseError};
@@ -212,10 +212,17 @@ impl<'b> Message<'b> {
         self.headers(name).flat_map(Values::new)
     }
 
-    /// The same as text; values that aren't UTF-8 don't show.
+    /// The same as text; lines that aren't UTF-8 don't show.
     pub fn texts(&self, name: Name) -> impl Iterator<Item = &'b str> + '_ {
-        self.values(name)
-            .filter_map(|value| std::str::from_utf8(value).ok())
+        self.text_values(name).flatten()
+    }
+
+    /// The same as text; a line that isn't UTF-8 is one value that is none.
+    pub(crate) fn text_values(&self, name: Name) -> impl Iterator<Item = Option<&'b str>> + '_ {
+        let wanted = self.has(name);
+        self.lines()
+            .filter(move |line| wanted && line.name == name)
+            .flat_map(|line| Texts::new(self.value_text(line)))
     }
 
     /// The value of the first line with any name, known to us or not, whatever its case.

@@ -154,7 +154,9 @@ impl Name {
         let mut slot = hash(text);
         while let Some(index) = TABLE[slot].checked_sub(1) {
             let (spelling, name) = SPELLINGS[index as usize];
-            if spelling.as_bytes().eq_ignore_ascii_case(text) {
+            let spelling = spelling.as_bytes();
+            // Most peers write names the usual way.
+            if spelling == text || spelling.eq_ignore_ascii_case(text) {
                 return name;
             }
             slot = (slot + 1) % SLOTS;

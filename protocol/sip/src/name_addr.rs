@@ -87,7 +87,7 @@ fn read(text: &str) -> Result<NameAddr<'_>, &'static str> {
     let (display, open) = if bytes.first() == Some(&b'"') {
         let length = lexical::quoted(bytes).ok_or("Quoted string without end")?;
         let rest = &text[length..];
-        let open = length + rest.len() - rest.trim_start_matches(SPACE).len();
+        let open = length + rest.len() - lexical::trim_text(rest).len();
         if bytes.get(open) != Some(&b'<') {
             return Err("No URI after a display name");
         }
@@ -95,7 +95,7 @@ fn read(text: &str) -> Result<NameAddr<'_>, &'static str> {
     } else {
         match memchr::memchr(b'<', bytes) {
             // A colon before it: the bracket is in a parameter of a URI without brackets.
-            Some(open) if !text[..open].contains(':') => {
+            Some(open) if memchr::memchr(b':', &bytes[..open]).is_none() => {
                 let display = lexical::trim_text(&text[..open]);
                 let good = |byte: u8| lexical::is(byte, TOKEN) || lexical::is_space(byte);
                 if !display.bytes().all(good) {
@@ -106,13 +106,12 @@ fn read(text: &str) -> Result<NameAddr<'_>, &'static str> {
             _ => return bare(text),
         }
     };
-    let (uri, after) = text[open + 1..]
-        .split_once('>')
-        .ok_or("Angle bracket without end")?;
+    let (uri, after) =
+        lexical::split(&text[open + 1..], b'>').ok_or("Angle bracket without end")?;
     if !is_one_word(uri) {
         return Err("No usable URI in angle brackets");
     }
-    let after = after.trim_start_matches(SPACE);
+    let after = lexical::trim_text(after);
     if !after.is_empty() && !after.starts_with(';') {
         return Err("Unexpected text after a URI");
     }
@@ -125,11 +124,9 @@ fn read(text: &str) -> Result<NameAddr<'_>, &'static str> {
     })
 }
 
-const SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
-
 /// The form without brackets. RFC 3261 §20.10: semicolons start header parameters, `?` and comma are not allowed.
 fn bare(text: &str) -> Result<NameAddr<'_>, &'static str> {
-    let (uri, params) = text.split_at(text.find(';').unwrap_or(text.len()));
+    let (uri, params) = lexical::before(text, b';');
     let uri = lexical::trim_text(uri);
     if !is_one_word(uri) || uri.contains(['?', ',']) {
         return Err("No usable URI without angle brackets");
@@ -144,5 +141,8 @@ fn bare(text: &str) -> Result<NameAddr<'_>, &'static str> {
 }
 
 fn is_one_word(uri: &str) -> bool {
-    !uri.is_empty() && !uri.contains([' ', '\t', '\r', '\n', '<', '"'])
+    !uri.is_empty()
+        && !uri
+            .bytes()
+            .any(|byte| lexical::is_space(byte) || byte == b'<' || byte == b'"')
 }

@@ -1,19 +1,32 @@
 //! Parameters: `;name`, `;name=value`, `;name="quoted value"`, of header fields and of URIs.
 
-use memchr::memchr2;
+use memchr::{memchr, memchr2};
 
-use crate::lexical::{self, VALUE};
+use crate::lexical::{self, PARAM, TOKEN, VALUE};
 
 /// A list of parameters, read when asked for one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Params<'b> {
     text: &'b str,
+    /// In a URI escapes stand for letters; in a header field they are letters of their own.
+    escapes: bool,
 }
 
 impl<'b> Params<'b> {
-    /// `text` is empty or starts with the first semicolon.
+    /// Of a header field; `text` is empty or starts with the first semicolon.
     pub(crate) fn new(text: &'b str) -> Params<'b> {
-        Params { text }
+        Params {
+            text,
+            escapes: false,
+        }
+    }
+
+    /// Of a URI.
+    pub(crate) fn in_uri(text: &'b str) -> Params<'b> {
+        Params {
+            text,
+            escapes: true,
+        }
     }
 
     /// As written, from the first semicolon on.
@@ -29,7 +42,7 @@ impl<'b> Params<'b> {
     /// Name and value of each, as written: quotes stay. Empty ones don't show.
     pub fn iter(&self) -> impl Iterator<Item = (&'b str, Option<&'b str>)> + use<'b> {
         Segments { rest: self.text }.filter_map(|segment| {
-            let (name, value) = match segment.split_once('=') {
+            let (name, value) = match lexical::split(segment, b'=') {
                 Some((name, value)) => (name, Some(lexical::trim_text(value))),
                 None => (segment, None),
             };
@@ -46,7 +59,7 @@ impl<'b> Params<'b> {
     /// The first parameter with this name: `Some(None)` if it has no value. Quotes stay.
     pub fn get(&self, name: &str) -> Option<Option<&'b str>> {
         self.iter()
-            .find(|(found, _)| same_name(found, name))
+            .find(|(found, _)| self.is_named(found, name))
             .map(|(_, value)| value)
     }
 
@@ -55,47 +68,86 @@ impl<'b> Params<'b> {
         self.get(name).flatten().map(unquoted)
     }
 
-    /// How many parameters have this name.
-    pub(crate) fn count(&self, name: &str) -> usize {
-        self.iter()
-            .filter(|(found, _)| same_name(found, name))
-            .count()
+    /// Names are equal without case, and in URIs with escapes undone (RFC 3261 §19.1.4).
+    fn is_named(&self, found: &str, name: &str) -> bool {
+        found.eq_ignore_ascii_case(name)
+            || (self.escapes
+                && found.contains('%')
+                && lexical::unescaped(found.as_bytes())
+                    .map(|byte| byte.to_ascii_lowercase())
+                    .eq(name.bytes().map(|byte| byte.to_ascii_lowercase())))
     }
 
     /// By the grammar of header parameters (RFC 3261 §25.1, `generic-param`).
     pub(crate) fn are_well_formed(&self) -> bool {
-        self.are_all(|name, value| {
-            lexical::is_token(name.as_bytes())
-                && value.is_none_or(|value| {
-                    let value = value.as_bytes();
-                    match lexical::quoted(value) {
-                        Some(length) => length == value.len(),
-                        None => !value.is_empty() && lexical::all(value, VALUE),
-                    }
-                })
-        })
+        self.are_well_formed_with_one("")
+    }
+
+    /// The same, and the name `once` stands at most once.
+    pub(crate) fn are_well_formed_with_one(&self, once: &str) -> bool {
+        let bytes = self.text.as_bytes();
+        let (mut at, mut seen) = (0, false);
+        while at < bytes.len() {
+            if bytes[at] != b';' {
+                return false;
+            }
+            let start = skip_space(bytes, at + 1);
+            let end = skip(bytes, start, TOKEN);
+            if end == start {
+                return false;
+            }
+            if bytes[start..end].eq_ignore_ascii_case(once.as_bytes()) {
+                if seen {
+                    return false;
+                }
+                seen = true;
+            }
+            at = skip_space(bytes, end);
+            if bytes.get(at) == Some(&b'=') {
+                let value = skip_space(bytes, at + 1);
+                let end = match lexical::quoted(&bytes[value..]) {
+                    Some(length) => value + length,
+                    None => skip(bytes, value, VALUE),
+                };
+                if end == value {
+                    return false;
+                }
+                at = skip_space(bytes, end);
+            }
+        }
+        true
     }
 
     /// By the grammar of URI parameters (RFC 3261 §25.1, `other-param`).
     pub(crate) fn are_well_formed_in_uri(&self) -> bool {
-        lexical::escapes_are_whole(self.text.as_bytes())
-            && self.are_all(|name, value| {
-                let name = name.as_bytes();
-                !name.is_empty()
-                    && lexical::all(name, lexical::PARAM)
-                    && value.is_none_or(|value| lexical::all(value.as_bytes(), lexical::PARAM))
-            })
+        let bytes = self.text.as_bytes();
+        let mut at = 0;
+        while at < bytes.len() {
+            let end = skip(bytes, at + 1, PARAM);
+            if bytes[at] != b';' || end == at + 1 {
+                return false;
+            }
+            at = end;
+            if bytes.get(at) == Some(&b'=') {
+                at = skip(bytes, at + 1, PARAM);
+            }
+        }
+        lexical::escapes_are_whole(bytes)
     }
+}
 
-    fn are_all(&self, good: impl Fn(&str, Option<&str>) -> bool) -> bool {
-        (self.text.is_empty() || self.text.starts_with(';'))
-            && Segments { rest: self.text }.all(|segment| match segment.split_once('=') {
-                Some((name, value)) => {
-                    good(lexical::trim_text(name), Some(lexical::trim_text(value)))
-                }
-                None => good(lexical::trim_text(segment), None),
-            })
+fn skip(bytes: &[u8], mut at: usize, class: u8) -> usize {
+    while at < bytes.len() && lexical::is(bytes[at], class) {
+        at += 1;
     }
+    at
+}
+
+fn skip_space(bytes: &[u8], mut at: usize) -> usize {
+    while at < bytes.len() && lexical::is_space(bytes[at]) {
+        at += 1;
+    }
+    at
 }
 
 /// Inside of the quotes, if there are any; escapes stay.
@@ -104,15 +156,6 @@ fn unquoted(value: &str) -> &str {
         .strip_prefix('"')
         .and_then(|value| value.strip_suffix('"'))
         .unwrap_or(value)
-}
-
-/// Names are equal without case, and in URIs with escapes undone (RFC 3261 §19.1.4).
-fn same_name(found: &str, name: &str) -> bool {
-    found.eq_ignore_ascii_case(name)
-        || (found.contains('%')
-            && lexical::unescaped(found.as_bytes())
-                .map(|byte| byte.to_ascii_lowercase())
-                .eq(name.bytes().map(|byte| byte.to_ascii_lowercase())))
 }
 
 /// What stands between semicolons that are not in quotes; what comes before the first doesn't show.
@@ -124,7 +167,7 @@ impl<'b> Iterator for Segments<'b> {
     type Item = &'b str;
 
     fn next(&mut self) -> Option<&'b str> {
-        let start = self.rest.find(';')? + 1;
+        let start = memchr(b';', self.rest.as_bytes())? + 1;
         let bytes = self.rest.as_bytes();
         let mut at = start;
         let end = loop {
@@ -165,8 +208,17 @@ mod tests {
         );
         assert_eq!(params.value("A"), Some("x;\\\"y"));
         assert_eq!(params.get("b"), Some(None));
-        assert!(params.has("lr"));
+        assert!(!params.has("lr"));
+        assert!(Params::in_uri(params.text()).has("LR"));
         assert!(params.are_well_formed());
+    }
+
+    #[test]
+    fn one_name_stands_once() {
+        let params = Params::new(";tag=1;Tag=2");
+        assert!(params.are_well_formed());
+        assert!(!params.are_well_formed_with_one("tag"));
+        assert!(params.are_well_formed_with_one("branch"));
     }
 
     #[test]
@@ -184,7 +236,7 @@ mod tests {
         ] {
             assert!(!Params::new(bad).are_well_formed(), "{bad}");
         }
-        assert!(!Params::new(";%6").are_well_formed_in_uri());
+        assert!(!Params::in_uri(";%6").are_well_formed_in_uri());
         assert!(Params::new("").are_well_formed());
     }
 }

@@ -77,12 +77,10 @@ fn topmost_via(writer: &mut Writer<'_>, line: &[u8], source: Option<SocketAddr>)
         }
     }
     if marked {
-        let text = format!(";received={address}");
-        writer.out().extend_from_slice(text.as_bytes());
+        writer.display(format_args!(";received={address}"));
     }
     if asked {
-        let text = format!(";rport={}", source.port());
-        writer.out().extend_from_slice(text.as_bytes());
+        writer.display(format_args!(";rport={}", source.port()));
     }
     writer.out().extend_from_slice(b"\r\n");
     for value in values {

@@ -43,7 +43,7 @@ pub struct Uri<'b> {
 impl<'b> Uri<'b> {
     /// Takes a URI apart, strictly by its grammar. The flaw's status is 400: whether a scheme is served is asked elsewhere.
     pub fn parse(text: &'b str) -> Result<Uri<'b>, Flaw> {
-        let (scheme, rest) = text.split_once(':').ok_or(BAD_SCHEME)?;
+        let (scheme, rest) = lexical::split(text, b':').ok_or(BAD_SCHEME)?;
         let mut letters = scheme.bytes();
         let well_formed = letters
             .next()
@@ -112,10 +112,10 @@ const BAD_USER: Flaw = Flaw::whole(400, "Bad URI: user part");
 fn sip<'b>(scheme: Scheme, text: &'b str, rest: &'b str) -> Result<Uri<'b>, Flaw> {
     let mut uri = Uri::of(scheme, text);
     // Nothing behind the user part may hold a raw `@`, so the first one ends it.
-    let rest = match rest.split_once('@') {
+    let rest = match lexical::split(rest, b'@') {
         None => rest,
         Some((user, rest)) => {
-            let (user, password) = match user.split_once(':') {
+            let (user, password) = match lexical::split(user, b':') {
                 Some((user, password)) => (user, Some(password)),
                 None => (user, None),
             };
@@ -127,14 +127,14 @@ fn sip<'b>(scheme: Scheme, text: &'b str, rest: &'b str) -> Result<Uri<'b>, Flaw
             rest
         }
     };
-    let end = rest.find([';', '?']).unwrap_or(rest.len());
+    let end = memchr::memchr2(b';', b'?', rest.as_bytes()).unwrap_or(rest.len());
     (uri.host, uri.port) = host_and_port(&rest[..end])?;
     let rest = &rest[end..];
-    let (params, headers) = match rest.split_once('?') {
+    let (params, headers) = match lexical::split(rest, b'?') {
         Some((params, headers)) => (params, Some(headers)),
         None => (rest, None),
     };
-    uri.params = Params::new(params);
+    uri.params = Params::in_uri(params);
     uri.headers = headers;
     let headers = headers.unwrap_or_default().as_bytes();
     if !uri.params.are_well_formed_in_uri()
@@ -151,9 +151,8 @@ fn is_user(text: &str) -> bool {
 }
 
 fn tel<'b>(text: &'b str, rest: &'b str) -> Result<Uri<'b>, Flaw> {
-    let end = rest.find(';').unwrap_or(rest.len());
-    let (number, params) = rest.split_at(end);
-    let params = Params::new(params);
+    let (number, params) = lexical::before(rest, b';');
+    let params = Params::in_uri(params);
     let digits = number.strip_prefix('+').unwrap_or(number);
     // RFC 3966 §3: digits, for local numbers also hexadecimal ones, * and #, with visual separators.
     let good = digits
@@ -183,11 +182,11 @@ fn host_and_port(text: &str) -> Result<(&str, Option<u16>), Flaw> {
 
 /// Parts a host, brackets kept, from what stands after its colon.
 pub(crate) fn split_port(text: &str) -> (&str, Option<&str>) {
-    let after = match text.find(']') {
-        Some(end) if text.starts_with('[') => end + 1,
-        _ => 0,
+    let after = match text.starts_with('[') {
+        true => text.find(']').map_or(0, |end| end + 1),
+        false => 0,
     };
-    match text[after..].find(':') {
+    match memchr::memchr(b':', &text.as_bytes()[after..]) {
         Some(colon) => (&text[..after + colon], Some(&text[after + colon + 1..])),
         None => (text, None),
     }
@@ -201,11 +200,18 @@ pub(crate) fn is_host(host: &str) -> bool {
     match host.strip_prefix('[') {
         Some(_) => address(host).is_some(),
         // Labels with dots between them; a dot at the end is the root's.
-        None => host
-            .strip_suffix('.')
-            .unwrap_or(host)
-            .split('.')
-            .all(|label| !label.is_empty() && lexical::all(label.as_bytes(), HOST)),
+        None => {
+            let mut dot = true;
+            let good = host.bytes().all(|byte| {
+                let was_dot = std::mem::replace(&mut dot, byte == b'.');
+                if dot {
+                    !was_dot
+                } else {
+                    lexical::is(byte, HOST)
+                }
+            });
+            good && !host.is_empty()
+        }
     }
 }
 

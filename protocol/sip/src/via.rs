@@ -28,11 +28,10 @@ impl<'b> Via<'b> {
     /// Reads one value: protocol, transport, sent-by; the grammar of the rest is looked at by `check`.
     pub fn parse(text: &'b str) -> Result<Via<'b>, Flaw> {
         let text = lexical::trim_text(text);
-        let (head, params) = text.split_at(text.find(';').unwrap_or(text.len()));
-        let (protocol, rest) = part(head, '/')?;
-        let (version, rest) = part(rest, '/')?;
-        let rest = rest.trim_start_matches([' ', '\t', '\r', '\n']);
-        let (transport, sent_by) = rest.split_once([' ', '\t', '\r', '\n']).ok_or(BAD)?;
+        let (head, params) = lexical::before(text, b';');
+        let (protocol, rest) = part(head)?;
+        let (version, rest) = part(rest)?;
+        let (transport, sent_by) = lexical::word(lexical::trim_text(rest));
         let sent_by = lexical::trim_text(sent_by);
         let (host, port) = uri::split_port(sent_by);
         let host = lexical::trim_text(host);
@@ -98,16 +97,13 @@ impl<'b> Via<'b> {
 
     /// By the whole grammar; `Via::parse` has seen the outline.
     pub(crate) fn is_well_formed(&self) -> bool {
-        self.sip
-            && uri::is_host(self.host)
-            && self.params.are_well_formed()
-            && self.params.count("branch") <= 1
+        self.sip && uri::is_host(self.host) && self.params.are_well_formed_with_one("branch")
     }
 }
 
 /// What stands before a slash, whitespace around it aside.
-fn part(text: &str, end: char) -> Result<(&str, &str), Flaw> {
-    let (part, rest) = text.split_once(end).ok_or(BAD)?;
+fn part(text: &str) -> Result<(&str, &str), Flaw> {
+    let (part, rest) = lexical::split(text, b'/').ok_or(BAD)?;
     let part = lexical::trim_text(part);
     if !lexical::is_token(part.as_bytes()) {
         return Err(BAD);
@@ -124,9 +120,7 @@ impl<'b> Message<'b> {
 
     /// Every Via, topmost first.
     pub fn vias(&self) -> impl Iterator<Item = Result<Via<'b>, Flaw>> + '_ {
-        self.values(Name::Via).map(|value| {
-            let text = std::str::from_utf8(value).map_err(|_| BAD)?;
-            Via::parse(text)
-        })
+        self.text_values(Name::Via)
+            .map(|value| value.map_or(Err(BAD), Via::parse))
     }
 }

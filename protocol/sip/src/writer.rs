@@ -1,5 +1,7 @@
 //! Composing messages straight into a buffer.
 
+use std::io::Write as _;
+
 use memchr::memchr3;
 
 use crate::{Message, Name, lexical, reason_phrase};
@@ -99,6 +101,12 @@ impl<'a> Writer<'a> {
     /// The buffer, for what no method here writes.
     pub(crate) fn out(&mut self) -> &mut Vec<u8> {
         self.out
+    }
+
+    /// Writes what has its own way to be printed, which holds no line end.
+    pub(crate) fn display(&mut self, text: std::fmt::Arguments<'_>) {
+        // Writing to a buffer in memory does not fail.
+        let _ = self.out.write_fmt(text);
     }
 
     /// Copies text, each run of line ends and the whitespace around it as one space, NUL left out.

@@ -1,5 +1,7 @@
 //! Frames out of streams: (pieces) → exact frames.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end so")]
+
 mod support;
 
 use sip::framing::{Frame, Framer};

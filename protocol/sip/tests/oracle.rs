@@ -1,5 +1,7 @@
 //! The RFCs' own torture messages, where they are at hand.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end so")]
+
 use std::path::PathBuf;
 
 use sip::{Message, Uri};

@@ -96,7 +96,9 @@ fn read_everything(bytes: &[u8]) {
     )
     .end(0);
     if answerable.is_ok() && flaw.is_ok() {
-        let response = Message::parse(&out).expect("our response parses");
+        let Ok(response) = Message::parse(&out) else {
+            unreachable!("our response parses: {}", String::from_utf8_lossy(&out));
+        };
         assert_eq!(
             response.check(),
             Ok(()),
@@ -116,8 +118,8 @@ fn read_uri(uri: &Uri<'_>) {
     read_params(uri.params);
     for served in [true, false] {
         if let Some(text) = canonical(uri, |_| served) {
-            let again = Uri::parse(&text).expect("a canonical identity is a URI");
-            assert_eq!(canonical(&again, |_| served).as_ref(), Some(&text));
+            let again = Uri::parse(&text).map(|uri| canonical(&uri, |_| served));
+            assert_eq!(again, Ok(Some(text)));
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Illegal messages of the kinds that RFC 4475 §3.1.2 and RFC 5118 warn of, each with the status it deserves.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end so")]
+
 mod support;
 
 use sip::{Message, Name, ParseError};

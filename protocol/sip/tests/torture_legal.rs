@@ -1,5 +1,7 @@
 //! Legal messages of the kinds that RFC 4475 §3.1.1, §3.2, §3.3 and RFC 5118 warn of. Our own texts; the RFCs' are in `oracle.rs`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end so")]
+
 mod support;
 
 use sip::{Message, Method, Name, Scheme, Uri};

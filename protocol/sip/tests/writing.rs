@@ -1,5 +1,7 @@
 //! Requests, responses and copies: exact bytes.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end so")]
+
 mod support;
 
 use std::net::SocketAddr;

@@ -1,6 +1,5 @@
 //! From, To, Contact, Route, Record-Route, P-Asserted-Identity and other fields made of addresses.
 
-use crate::lexical::Values;
 use crate::{Flaw, Message, Name, NameAddr};
 
 impl<'b> Message<'b> {
@@ -46,24 +45,18 @@ impl<'b> Message<'b> {
 
     /// Every value of a header field that is a list of addresses.
     pub fn addresses(&self, name: Name) -> impl Iterator<Item = Result<NameAddr<'b>, Flaw>> + '_ {
-        self.headers(name)
-            .flat_map(move |value| addresses(name, value))
+        self.text_values(name)
+            .map(move |value| read_address(name, value))
     }
 }
 
-/// The addresses of one header line.
-pub(crate) fn addresses<'b>(
-    name: Name,
-    value: &'b [u8],
-) -> impl Iterator<Item = Result<NameAddr<'b>, Flaw>> {
+/// One value of a list of addresses.
+pub(crate) fn read_address<'b>(name: Name, value: Option<&'b str>) -> Result<NameAddr<'b>, Flaw> {
+    let text = value.ok_or(Flaw::bad(name, "Not UTF-8"))?;
+    let address = NameAddr::parse(text, name)?;
     // RFC 3261 §20.34 and §20.30: in these the brackets must be there.
-    let brackets = matches!(name, Name::Route | Name::RecordRoute);
-    Values::new(value).map(move |value| {
-        let text = std::str::from_utf8(value).map_err(|_| Flaw::bad(name, "Not UTF-8"))?;
-        let address = NameAddr::parse(text, name)?;
-        if brackets && !address.has_brackets() {
-            return Err(Flaw::bad(name, "Route without angle brackets"));
-        }
-        Ok(address)
-    })
+    if !address.has_brackets() && matches!(name, Name::Route | Name::RecordRoute) {
+        return Err(Flaw::bad(name, "Route without angle brackets"));
+    }
+    Ok(address)
 }

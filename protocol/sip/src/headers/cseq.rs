@@ -15,7 +15,7 @@ pub struct CSeq<'b> {
 impl<'b> CSeq<'b> {
     /// Reads the value; a number beyond 32 bits is the largest, and the second result is false.
     pub(crate) fn read(text: &'b str) -> Option<(CSeq<'b>, bool)> {
-        let (number, method) = text.split_once([' ', '\t', '\r', '\n'])?;
+        let (number, method) = lexical::word(text);
         let number = lexical::number(number.as_bytes())?;
         let method = lexical::trim_text(method);
         if !lexical::is_token(method.as_bytes()) {

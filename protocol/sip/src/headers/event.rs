@@ -17,7 +17,7 @@ pub struct Event<'b> {
 impl<'b> Event<'b> {
     /// Reads the value.
     pub fn parse(text: &'b str) -> Result<Event<'b>, Flaw> {
-        let (package, params) = text.split_at(text.find(';').unwrap_or(text.len()));
+        let (package, params) = lexical::before(text, b';');
         let package = lexical::trim_text(package);
         let params = Params::new(params);
         if !lexical::is_token(package.as_bytes()) || !params.are_well_formed() {

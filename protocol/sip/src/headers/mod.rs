@@ -15,5 +15,5 @@ pub use cseq::CSeq;
 pub use event::Event;
 pub use subscription_state::SubscriptionState;
 
-pub(crate) use addresses::addresses;
+pub(crate) use addresses::read_address;
 pub(crate) use date::is_date;

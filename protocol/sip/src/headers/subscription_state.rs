@@ -19,7 +19,7 @@ pub struct SubscriptionState<'b> {
 impl<'b> SubscriptionState<'b> {
     /// Reads the value.
     pub fn parse(text: &'b str) -> Result<SubscriptionState<'b>, Flaw> {
-        let (state, params) = text.split_at(text.find(';').unwrap_or(text.len()));
+        let (state, params) = lexical::before(text, b';');
         let state = lexical::trim_text(state);
         let params = Params::new(params);
         if !lexical::is_token(state.as_bytes()) || !params.are_well_formed() {
