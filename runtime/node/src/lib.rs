@@ -1,1 +1,23 @@
-//! (room label)
+//! A running presence node: shards on threads, sockets, store and clock around them; outputs become deeds here.
+//! Owns: the threads, the sockets, the mailboxes between them, the bounds per source, the clock.
+//! Takes: settings, an opened store, signals as method calls.   Gives: listeners, readiness, status, failure.
+//! Never: what a message means (beyond who it belongs to), what a record holds, files of its own.
+
+mod bind;
+mod clock;
+mod engine;
+mod mailbox;
+mod memory;
+mod node;
+mod overload;
+mod resolver;
+mod shared;
+mod sources;
+mod tally;
+mod thread;
+
+pub use bind::{BindError, BindReason};
+pub use clock::Clock;
+pub use node::{Node, Readiness, Start, StartError, Status, Stopped};
+pub use shard::{Counts, Room};
+pub use tally::Tally;
