@@ -164,10 +164,8 @@ impl<'b> Message<'b> {
         const BAD: Flaw = Flaw::bad(Name::Via, "Bad Via");
         let mut any = false;
         for value in Texts::new(self.value_text(line)) {
-            any = Via::parse(value.ok_or(BAD)?)?.is_well_formed();
-            if !any {
-                return Err(BAD);
-            }
+            Via::check(value.ok_or(BAD)?)?;
+            any = true;
         }
         any.then_some(()).ok_or(BAD)
     }

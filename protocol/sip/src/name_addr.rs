@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::lexical::{self, TOKEN};
+use crate::lexical::{self, TOKEN, URI};
 use crate::{Flaw, Name, Params, Uri};
 
 /// A URI with a display name before and header parameters behind it.
@@ -141,8 +141,5 @@ fn bare(text: &str) -> Result<NameAddr<'_>, &'static str> {
 }
 
 fn is_one_word(uri: &str) -> bool {
-    !uri.is_empty()
-        && !uri
-            .bytes()
-            .any(|byte| lexical::is_space(byte) || byte == b'<' || byte == b'"')
+    !uri.is_empty() && lexical::all(uri.as_bytes(), URI)
 }

@@ -27,6 +27,16 @@ const BAD: Flaw = Flaw::bad(Name::Via, "Bad Via");
 impl<'b> Via<'b> {
     /// Reads one value: protocol, transport, sent-by; the grammar of the rest is looked at by `check`.
     pub fn parse(text: &'b str) -> Result<Via<'b>, Flaw> {
+        let via = Via::outline(text)?;
+        let branch = via.params.value("branch");
+        Ok(Via {
+            branch: branch.filter(|branch| !branch.is_empty()),
+            ..via
+        })
+    }
+
+    /// All but the branch.
+    fn outline(text: &'b str) -> Result<Via<'b>, Flaw> {
         let text = lexical::trim_text(text);
         let (head, params) = lexical::before(text, b';');
         let (protocol, rest) = part(head)?;
@@ -42,13 +52,12 @@ impl<'b> Via<'b> {
         if host.is_empty() || transport.is_empty() || !lexical::all(transport.as_bytes(), TOKEN) {
             return Err(BAD);
         }
-        let params = Params::new(params);
         Ok(Via {
             transport,
             host,
             port,
-            branch: params.value("branch").filter(|branch| !branch.is_empty()),
-            params,
+            branch: None,
+            params: Params::new(params),
             sent_by,
             sip: protocol.eq_ignore_ascii_case("SIP") && version == "2.0",
         })
@@ -95,9 +104,12 @@ impl<'b> Via<'b> {
         uri::address(self.host)
     }
 
-    /// By the whole grammar; `Via::parse` has seen the outline.
-    pub(crate) fn is_well_formed(&self) -> bool {
-        self.sip && uri::is_host(self.host) && self.params.are_well_formed_with_one("branch")
+    /// Reads one value by the whole grammar.
+    pub(crate) fn check(text: &str) -> Result<(), Flaw> {
+        let via = Via::outline(text)?;
+        let good =
+            via.sip && uri::is_host(via.host) && via.params.are_well_formed_with_one("branch");
+        good.then_some(()).ok_or(BAD)
     }
 }
 
