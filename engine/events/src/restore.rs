@@ -208,6 +208,12 @@ impl EventState {
         for slot in &resources {
             self.restore_order(now, *slot);
         }
+        let over = |subscription: &Subscription| subscription.expires_at <= now.monotonic;
+        let lapsed: Vec<Key> =
+            self.subscriptions.iter().filter(|(_, each)| over(each)).map(|(_, each)| each.key).collect();
+        for key in lapsed {
+            self.subscription_expires(now, key);
+        }
         for slot in resources {
             self.owe_after_start(slot);
         }

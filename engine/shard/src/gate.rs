@@ -9,7 +9,7 @@ use crate::outputs::Send;
 
 /// What waits.
 #[derive(Debug)]
-pub enum Held {
+pub(crate) enum Held {
     /// An answer to a request.
     Reply(Reply),
     /// A NOTIFY.
@@ -27,20 +27,20 @@ pub enum Held {
 
 /// An answer to a request.
 #[derive(Debug)]
-pub struct Reply {
+pub(crate) struct Reply {
     /// Its transaction, which keeps the bytes for retransmissions.
-    pub transaction: Option<TransactionKey>,
+    pub(crate) transaction: Option<TransactionKey>,
     /// Its status code.
-    pub status: u16,
+    pub(crate) status: u16,
     /// Ready to leave.
-    pub send: Send,
+    pub(crate) send: Send,
     /// What was granted counts from the moment it leaves.
-    pub grants: Grants,
+    pub(crate) grants: Grants,
 }
 
 /// What an answer grants.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Grants {
+pub(crate) enum Grants {
     /// Nothing that has a clock.
     Nothing,
     /// A publication of this presentity.
@@ -51,33 +51,33 @@ pub enum Grants {
 
 /// The queue of one shard.
 #[derive(Debug, Default)]
-pub struct Gate {
+pub(crate) struct Gate {
     held: VecDeque<(u64, Held)>,
     /// The newest batch handed over.
-    pub sequence: u64,
+    pub(crate) sequence: u64,
     /// The newest batch that somebody waits for.
-    pub needed: u64,
+    pub(crate) needed: u64,
     durable: u64,
 }
 
 impl Gate {
     /// Whether what was decided after batch `after` may leave at once.
-    pub fn is_open(&self, after: u64) -> bool {
+    pub(crate) fn is_open(&self, after: u64) -> bool {
         self.held.is_empty() && after <= self.durable
     }
 
     /// Waits for batch `after`.
-    pub fn hold(&mut self, after: u64, held: Held) {
+    pub(crate) fn hold(&mut self, after: u64, held: Held) {
         self.held.push_back((after, held));
     }
 
     /// Everything up to this batch is durable.
-    pub fn durable(&mut self, sequence: u64) {
+    pub(crate) fn durable(&mut self, sequence: u64) {
         self.durable = self.durable.max(sequence);
     }
 
     /// The next that may leave.
-    pub fn release(&mut self) -> Option<Held> {
+    pub(crate) fn release(&mut self) -> Option<Held> {
         if self.held.front()?.0 > self.durable {
             return None;
         }
@@ -85,7 +85,7 @@ impl Gate {
     }
 
     /// Nothing waits and everything needed is durable.
-    pub fn is_quiet(&self) -> bool {
+    pub(crate) fn is_quiet(&self) -> bool {
         self.held.is_empty() && self.needed <= self.durable
     }
 }

@@ -10,7 +10,7 @@ use machine::{Instant, Key};
 use slab::Slab;
 
 /// After a refused or silent TCP connection a large request goes by UDP for so long (RFC 3261 §18.1.1).
-pub const STREAM_REFUSED_LASTS: Duration = Duration::from_secs(600);
+pub(crate) const STREAM_REFUSED_LASTS: Duration = Duration::from_secs(600);
 
 /// How long an address found for a name is used; one that was not found is asked for again after a tenth of it.
 const RESOLVED_LASTS: Duration = Duration::from_secs(30);
@@ -39,7 +39,7 @@ struct Name {
 
 /// What is known of a host name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Resolved {
+pub(crate) enum Resolved {
     /// Here.
     Address(IpAddr),
     /// Somebody must ask: `Output::Resolve`.
@@ -52,7 +52,7 @@ pub enum Resolved {
 
 /// The next hops of one shard.
 #[derive(Debug, Default)]
-pub struct Hops {
+pub(crate) struct Hops {
     hops: Slab<Hop>,
     by_address: HashMap<(Transport, SocketAddr), usize>,
     names: HashMap<String, Name>,
@@ -61,7 +61,7 @@ pub struct Hops {
 
 impl Hops {
     /// Unanswered NOTIFYs in all windows.
-    pub const fn unanswered(&self) -> u32 {
+    pub(crate) const fn unanswered(&self) -> u32 {
         self.unanswered
     }
 
@@ -90,7 +90,7 @@ impl Hops {
     }
 
     /// Takes a place in the window of a hop; `None`: it is full, and `key` waits for an answer.
-    pub fn enter(&mut self, at: (Transport, SocketAddr), window: u32, key: Key) -> Option<u32> {
+    pub(crate) fn enter(&mut self, at: (Transport, SocketAddr), window: u32, key: Key) -> Option<u32> {
         let slot = self.slot(at);
         let hop = &mut self.hops[slot];
         if hop.unanswered >= window {
@@ -103,7 +103,7 @@ impl Hops {
     }
 
     /// Gives a place back; who waited longest may enter now.
-    pub fn leave(&mut self, id: u32) -> Option<Key> {
+    pub(crate) fn leave(&mut self, id: u32) -> Option<Key> {
         let slot = (id as usize).checked_sub(1)?;
         let hop = self.hops.get_mut(slot)?;
         hop.unanswered = hop.unanswered.saturating_sub(1);
@@ -118,13 +118,13 @@ impl Hops {
     }
 
     /// A connection for a large request was refused or did not come.
-    pub fn stream_refused(&mut self, now: Instant, to: SocketAddr) {
+    pub(crate) fn stream_refused(&mut self, now: Instant, to: SocketAddr) {
         let slot = self.slot((Transport::Udp, to));
         self.hops[slot].stream_refused_until = Some(now + STREAM_REFUSED_LASTS);
     }
 
     /// Whether large requests to this address go by UDP for the time being.
-    pub fn is_stream_refused(&mut self, now: Instant, to: SocketAddr) -> bool {
+    pub(crate) fn is_stream_refused(&mut self, now: Instant, to: SocketAddr) -> bool {
         let Some(slot) = self.by_address.get(&(Transport::Udp, to)).copied() else { return false };
         let refused = self.hops[slot].stream_refused_until.is_some_and(|until| now < until);
         if !refused {
@@ -134,7 +134,7 @@ impl Hops {
     }
 
     /// Where a name is. `key` waits when that isn't known.
-    pub fn resolve(&mut self, now: Instant, name: &str, key: Key) -> Resolved {
+    pub(crate) fn resolve(&mut self, now: Instant, name: &str, key: Key) -> Resolved {
         if self.names.len() >= NAMES_MAX {
             self.names.retain(|_, name| name.until.is_none());
         }
@@ -155,7 +155,7 @@ impl Hops {
     }
 
     /// A name was looked up; gives back who waited for it.
-    pub fn resolved(&mut self, now: Instant, name: &str, addresses: &[IpAddr]) -> Vec<Key> {
+    pub(crate) fn resolved(&mut self, now: Instant, name: &str, addresses: &[IpAddr]) -> Vec<Key> {
         let Some(entry) = self.names.get_mut(name) else { return Vec::new() };
         entry.addresses = addresses.to_vec();
         entry.until = Some(now + if addresses.is_empty() { RESOLVED_LASTS / 10 } else { RESOLVED_LASTS });
@@ -163,12 +163,7 @@ impl Hops {
     }
 
     /// How many hops and names are remembered.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.hops.len() + self.names.len()
-    }
-
-    /// Whether none is.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }
