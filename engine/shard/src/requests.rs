@@ -103,14 +103,11 @@ impl Shard {
 
     /// Who asks: asserted by a trusted peer, else From where permitted (interfaces: `[identity]`).
     fn identity(&self, flow: &Flow, request: &Message<'_>) -> Result<String, Rejection> {
-        if self.is_trusted(flow) {
-            if let Some(asserted) = request.asserted_identities().next() {
-                let asserted = asserted?;
-                return self
-                    .directory
-                    .canonical_of(&asserted)
-                    .ok_or_else(|| Rejection::new(400, "P-Asserted-Identity is not a SIP or tel URI"));
-            }
+        if self.is_trusted(flow)
+            && let Some(asserted) = request.asserted_identities().next()
+        {
+            let canonical = self.directory.canonical_of(&asserted?);
+            return canonical.ok_or_else(|| Rejection::new(400, "P-Asserted-Identity is not a SIP or tel URI"));
         }
         if !self.settings.identity.from_is_identity {
             return Err(Rejection::new(403, "Nobody trusted asserts who is asking"));

@@ -1,5 +1,6 @@
 //! One shard in a world of its own: time, disk and network are plain values, and a crash is a method.
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says so when its world is wrong")]
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
