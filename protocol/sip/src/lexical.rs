@@ -14,7 +14,7 @@ pub(crate) const HEADERS: u8 = 8;
 pub(crate) const HOST: u8 = 16;
 /// what an absolute URI of any scheme may hold
 pub(crate) const URI: u8 = 32;
-/// an unquoted parameter value: a token, or a host
+/// an unquoted parameter value: a token or a host, and what peers are seen to send without quotes (base64, URIs)
 pub(crate) const VALUE: u8 = 64;
 
 static CLASS: [u8; 256] = {
@@ -67,6 +67,7 @@ pub(crate) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
+/// Without whitespace at both ends.
 pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
     while let [first, rest @ ..] = bytes
         && is_space(*first)
@@ -111,16 +112,24 @@ pub(crate) fn word(text: &str) -> (&str, &str) {
     text.split_at(end.unwrap_or(text.len()))
 }
 
-/// Every `%` is followed by two hexadecimal digits.
-pub(crate) fn escapes_are_whole(bytes: &[u8]) -> bool {
-    let mut rest = bytes;
-    while let Some(at) = memchr(b'%', rest) {
-        match rest.get(at + 1..at + 3) {
-            Some(digits) if digits.iter().all(u8::is_ascii_hexdigit) => rest = &rest[at + 3..],
-            _ => return false,
+/// Where the bytes of the class end that start at `at`, each `%` being followed by two hexadecimal digits.
+pub(crate) fn escaped_end(bytes: &[u8], mut at: usize, class: u8) -> usize {
+    while at < bytes.len() && is(bytes[at], class) {
+        if bytes[at] != b'%' {
+            at += 1;
+            continue;
+        }
+        match bytes.get(at + 1..at + 3) {
+            Some(digits) if digits.iter().all(u8::is_ascii_hexdigit) => at += 3,
+            _ => break,
         }
     }
-    true
+    at
+}
+
+/// All bytes are of the class, escapes whole; true for nothing.
+pub(crate) fn all_escaped(bytes: &[u8], class: u8) -> bool {
+    escaped_end(bytes, 0, class) == bytes.len()
 }
 
 /// The length of the quoted string that `bytes` starts with, quotes included; none if it doesn't end.
@@ -161,7 +170,6 @@ pub(crate) fn number32(bytes: &[u8]) -> Option<u32> {
 }
 
 /// The values of a comma list, trimmed; commas in quotes and angle brackets don't part, empty values don't show.
-#[derive(Clone)]
 pub(crate) struct Values<'b> {
     rest: &'b [u8],
 }

@@ -137,17 +137,14 @@ fn sip<'b>(scheme: Scheme, text: &'b str, rest: &'b str) -> Result<Uri<'b>, Flaw
     uri.params = Params::in_uri(params);
     uri.headers = headers;
     let headers = headers.unwrap_or_default().as_bytes();
-    if !uri.params.are_well_formed_in_uri()
-        || !lexical::all(headers, HEADERS)
-        || !lexical::escapes_are_whole(headers)
-    {
+    if !uri.params.are_well_formed_in_uri() || !lexical::all_escaped(headers, HEADERS) {
         return Err(BAD_URI);
     }
     Ok(uri)
 }
 
 fn is_user(text: &str) -> bool {
-    lexical::all(text.as_bytes(), USER) && lexical::escapes_are_whole(text.as_bytes())
+    lexical::all_escaped(text.as_bytes(), USER)
 }
 
 fn tel<'b>(text: &'b str, rest: &'b str) -> Result<Uri<'b>, Flaw> {
@@ -196,23 +193,20 @@ pub(crate) fn read_port(text: &str) -> Option<u16> {
     lexical::number(text.as_bytes()).and_then(|port| u16::try_from(port).ok())
 }
 
+/// A name – labels with dots between them, a dot at the end is the root's – or an address.
 pub(crate) fn is_host(host: &str) -> bool {
-    match host.strip_prefix('[') {
-        Some(_) => address(host).is_some(),
-        // Labels with dots between them; a dot at the end is the root's.
-        None => {
-            let mut dot = true;
-            let good = host.bytes().all(|byte| {
-                let was_dot = std::mem::replace(&mut dot, byte == b'.');
-                if dot {
-                    !was_dot
-                } else {
-                    lexical::is(byte, HOST)
-                }
-            });
-            good && !host.is_empty()
-        }
+    if host.starts_with('[') {
+        return address(host).is_some();
     }
+    let mut after_dot = true;
+    for byte in host.bytes() {
+        let is_dot = byte == b'.';
+        if is_dot && after_dot || !is_dot && !lexical::is(byte, HOST) {
+            return false;
+        }
+        after_dot = is_dot;
+    }
+    !host.is_empty()
 }
 
 /// An address as hosts are written; IPv6 in brackets.
