@@ -1,1 +1,16 @@
-//! (room label)
+//! One user's agent: publishes, watches, fetches, answers what it is asked (RFC 3261, RFC 3903, RFC 6665).
+//! Owns: its subscriptions and publications, their dialogs, its transactions.
+//! Takes: messages, failures to send, commands, the time.   Gives: messages to send, events to show, deadlines.
+//! Never: sockets, clocks, names to look up, what a document says.
+
+mod agent;
+mod dialog;
+mod event;
+mod hop;
+mod incoming;
+mod request;
+
+pub use agent::{Agent, Output, Publication, Start, UsageId};
+pub use event::{End, Event, Phase};
+pub use events::publisher::Operation;
+pub use hop::{Hop, Transport};

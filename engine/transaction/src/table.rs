@@ -222,6 +222,11 @@ impl ServerTransactions {
         None
     }
 
+    /// Whether this transaction still lives.
+    pub fn contains(&self, key: TransactionKey) -> bool {
+        self.entries.contains_key(&key)
+    }
+
     /// How many transactions are remembered.
     pub fn len(&self) -> usize {
         self.entries.len()

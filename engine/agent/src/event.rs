@@ -1,0 +1,99 @@
+//! What happened, for people and programs: everything that `watch`, `publish` and `fetch` show.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use events::publisher::Operation;
+
+use crate::UsageId;
+
+/// What a NOTIFY says about its subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// We see.
+    Active,
+    /// Nobody has decided yet whether we may see.
+    Pending,
+    /// This was the last.
+    Terminated,
+}
+
+/// Something to show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A PUBLISH was taken.
+    Published {
+        /// Which publication.
+        usage: UsageId,
+        /// What the PUBLISH did.
+        operation: Operation,
+        /// SIP-ETag, where the server gives one.
+        entity_tag: Option<String>,
+        /// Granted seconds.
+        expires: u32,
+        /// From the first sending to the answer.
+        took: Duration,
+    },
+    /// A NOTIFY was accepted.
+    Notified {
+        /// Which subscription.
+        usage: UsageId,
+        /// What Subscription-State says.
+        phase: Phase,
+        /// Seconds left, where it says.
+        expires: Option<u32>,
+        /// Why it ended, where it says.
+        reason: Option<String>,
+        /// Content-Type, where there is a body.
+        content_type: Option<String>,
+        /// The document; empty where there is none.
+        body: Bytes,
+    },
+    /// Something went wrong and will be tried again.
+    Again {
+        /// Which publication or subscription.
+        usage: UsageId,
+        /// What went wrong, for people.
+        why: String,
+        /// When it is tried again.
+        after: Duration,
+        /// A subscription: its dialog is lost, a new one is begun. A publication: it may have lapsed.
+        anew: bool,
+    },
+    /// Over; nothing more comes about it.
+    Ended {
+        /// Which publication or subscription.
+        usage: UsageId,
+        /// Why.
+        end: End,
+    },
+}
+
+/// Why a publication or subscription is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// A subscription ended because we wanted it.
+    Stopped,
+    /// A fetch has its answer.
+    Fetched,
+    /// A publication was removed because we wanted it.
+    Removed,
+    /// We wanted a publication removed and could not learn whether it is; it lapses by itself.
+    Abandoned,
+    /// The final answer of the peer.
+    Refused {
+        /// Its status.
+        status: u16,
+        /// Its reason phrase.
+        reason: String,
+    },
+    /// The notifier ended the subscription for good.
+    Terminated {
+        /// The reason it gives; may be empty.
+        reason: String,
+    },
+    /// Nobody answered.
+    NoAnswer,
+    /// 2xx to SUBSCRIBE, but never a NOTIFY.
+    NoNotify,
+}
