@@ -92,18 +92,18 @@ impl ServerOptions {
         toml::to_string(&table).expect("a table becomes text")
     }
 
-    /// From now on every listener stays at the port that it got: the n-th entry of `sip` is bound at `sip[n]`.
-    pub fn pin(&mut self, sip: &[(String, SocketAddr)], http: SocketAddr) {
-        let entries = sip
-            .iter()
-            .map(|(transport, address)| Value::String(format!("{transport}://{address}")))
-            .collect();
-        let listen = self
-            .configuration
-            .entry("listen")
-            .or_insert_with(|| Value::Table(Table::new()));
-        if let Value::Table(listen) = listen {
-            listen.insert("sip".to_owned(), Value::Array(entries));
+    /// From now on listeners stay at the ports that they got.
+    pub fn pin(&mut self, sip: &[(String, SocketAddr)], http: Option<SocketAddr>) {
+        let Some(Value::Table(listen)) = self.configuration.get_mut("listen") else {
+            return;
+        };
+        if !sip.is_empty() {
+            let entries = sip
+                .iter()
+                .map(|(transport, address)| Value::String(format!("{transport}://{address}")));
+            listen.insert("sip".to_owned(), Value::Array(entries.collect()));
+        }
+        if let Some(http) = http {
             let health = Table::from_iter([
                 ("bind".to_owned(), Value::String(format!("http://{http}"))),
                 (
@@ -151,7 +151,7 @@ mod tests {
         let mut options = ServerOptions::default();
         options.pin(
             &[("udp".to_owned(), "127.0.0.1:7".parse().unwrap())],
-            "127.0.0.1:8".parse().unwrap(),
+            Some("127.0.0.1:8".parse().unwrap()),
         );
         assert_eq!(
             options.configuration["listen"]["sip"][0].as_str(),

@@ -12,6 +12,7 @@
 
 pub mod binary;
 pub mod configuration;
+pub mod data;
 pub mod deadline;
 pub mod message;
 pub mod notification;

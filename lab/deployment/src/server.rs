@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 
@@ -199,9 +199,7 @@ impl Server {
             .program
             .clone()
             .unwrap_or_else(|| binary::tidings().to_owned());
-        if let Some(http) = self.http {
-            self.options.pin(&self.sip, http);
-        }
+        self.options.pin(&self.sip, self.http);
         self.write_configuration();
         let stderr = fs::File::create(self.stderr_file(self.starts)).expect("a file for stderr");
         let mut command = clean(Command::new(&program));
@@ -260,11 +258,12 @@ impl Server {
         }
         let banner = Banner::read(&lines);
         assert!(
-            !banner.sip.is_empty() && banner.http.is_some(),
+            !banner.sip.is_empty() && (banner.http.is_some() || self.options.program.is_some()),
             "the banner names no listeners:\n{}",
             lines.join("\n")
         );
-        (self.sip, self.http) = (banner.sip, banner.http);
+        self.sip = banner.sip;
+        self.http = banner.http.or(self.http);
     }
 
     /// One GET: status and body.
@@ -457,23 +456,6 @@ impl Banner {
         }
         banner
     }
-}
-
-/// Every file of a folder, with those of its folders, sorted.
-pub fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder)
-        .expect("a folder")
-        .map(|entry| entry.expect("an entry").path())
-    {
-        if entry.is_dir() {
-            files.extend(self::files(&entry))
-        } else {
-            files.push(entry)
-        }
-    }
-    files.sort();
-    files
 }
 
 #[cfg(test)]
