@@ -1,1 +1,28 @@
-//! (room label)
+//! The configuration file: read, checked, explained.
+//! Owns: the table of every key there is, what each means, its default and its bounds.
+//! Takes: a TOML file (or none: the demo) and what flags and environment say instead.
+//! Gives: a `Configuration` in force, or every problem with its line and what would be right.
+//! Never: sockets, the network, the clock, a change to any file.
+
+mod address;
+mod configuration;
+mod demo;
+mod document;
+mod entries;
+mod initial;
+mod keys;
+mod limits;
+mod nearest;
+mod problems;
+mod reader;
+mod walk;
+
+pub use configuration::{
+    Commit, Configuration, Durability, HttpBind, Identities, Log, LogFormat, LogLevel, Role,
+    Serves, SipBind,
+};
+pub use demo::Overrides;
+pub use entries::{Changes, Entry, Origin};
+pub use initial::initial;
+pub use problems::{Problem, Problems, Severity};
+pub use reader::{Reading, data_folder, read, read_text};

@@ -1,0 +1,320 @@
+//! `[listen]` and `roles`: who is spoken to where, in which role, under which public name.
+
+use std::net::SocketAddr;
+
+use machine::settings::{Network, Transport};
+
+use super::{Reader, small};
+use crate::address::{self, Scheme};
+use crate::configuration::{HttpBind, Role, Serves, SipBind};
+use crate::document::{Item, Section, quoted};
+use crate::problems::Problem;
+
+/// What `[listen]` says.
+pub(super) struct Listen {
+    pub(super) sip: Vec<SipBind>,
+    pub(super) http: Vec<HttpBind>,
+    /// Where the first listener beyond loopback is written.
+    pub(super) beyond_loopback: Option<(Problem, SocketAddr)>,
+}
+
+/// One address to be bound, and where it is written.
+struct Bound {
+    scheme: Scheme,
+    address: SocketAddr,
+    role: Option<String>,
+    at: Problem,
+    line: u32,
+}
+
+/// Public name of a listener.
+type Advertised = Option<(String, Option<u16>)>;
+
+const SIP_SCHEMES: &[&str] = &["udp", "tcp", "tls", "ws", "wss"];
+const HTTP_SCHEMES: &[&str] = &["http", "https"];
+
+impl Reader<'_> {
+    /// `roles`, of which those that are built are kept.
+    pub(super) fn roles(&mut self, root: &Section<'_>) -> Vec<Role> {
+        let Some(item) = root.get("roles") else {
+            return vec![Role::PresenceServer];
+        };
+        let elements = item.elements();
+        let written: Vec<&str> = elements.iter().filter_map(Item::string).collect();
+        if item.array().is_some_and(|list| list.is_empty()) {
+            self.say(item.problem("no role; write: roles = [\"presence-server\"]"));
+        }
+        for (index, element) in elements.iter().enumerate() {
+            if let Some(text) = element
+                .string()
+                .filter(|text| written[..index.min(written.len())].contains(text))
+            {
+                self.say(element.problem(format!("\"{text}\" stands there twice")));
+            }
+        }
+        let proxy = elements
+            .iter()
+            .find(|element| matches!(element.string(), Some("p-cscf" | "i-cscf")));
+        if let Some(proxy) = proxy.filter(|_| written.len() > 1) {
+            let role = proxy.string().unwrap_or_default();
+            self.say(proxy.problem(format!(
+                "{role} and another role claim the same requests; leave it out here and write a listener: {{ role = \"{role}\", bind = … }}"
+            )));
+        }
+        let server = written.contains(&"presence-server");
+        if server && !written.contains(&"xdms") {
+            self.say(item.place().warning(
+                "roles",
+                "presence-server without xdms: rules kept elsewhere are not seen, presence.default_handling decides all",
+            ));
+        }
+        if server {
+            vec![Role::PresenceServer]
+        } else {
+            Vec::new()
+        }
+    }
+
+    pub(super) fn listen(&mut self, root: &Section<'_>, role: Option<Role>) -> Listen {
+        let section = root.section("listen");
+        let advertised = section
+            .as_ref()
+            .and_then(|section| self.advertised(section));
+        let (sip, mut bound) = self.sip(section.as_ref(), &advertised, role);
+        let (http, bound_http) = self.http(section.as_ref());
+        bound.extend(bound_http);
+        self.refuse_duplicates(&bound);
+        let beyond = bound
+            .into_iter()
+            .find(|bound| !bound.address.ip().to_canonical().is_loopback());
+        Listen {
+            sip,
+            http,
+            beyond_loopback: beyond.map(|bound| (bound.at, bound.address)),
+        }
+    }
+
+    fn advertised(&mut self, section: &Section<'_>) -> Advertised {
+        let item = section.get("advertise")?;
+        let text = item.string()?;
+        match address::advertised(text) {
+            Ok(advertised) => Some(advertised),
+            Err(wrong) => {
+                self.say(item.problem(format!("{}: {wrong}", quoted(text))));
+                // Present, though wrong: nobody needs to be told that it is missing.
+                Some((String::new(), None))
+            }
+        }
+    }
+
+    fn sip(
+        &mut self,
+        section: Option<&Section<'_>>,
+        advertised: &Advertised,
+        role: Option<Role>,
+    ) -> (Vec<SipBind>, Vec<Bound>) {
+        let Some(list) = section.and_then(|section| section.get("sip")) else {
+            return (self.default_sip(advertised, role), Vec::new());
+        };
+        if list.array().is_some_and(|array| array.is_empty()) {
+            self.say(list.problem(
+                "no listener; write: sip = [\"udp://127.0.0.1:5060\", \"tcp://127.0.0.1:5060\"]",
+            ));
+        }
+        let (mut binds, mut all) = (Vec::new(), Vec::new());
+        let elements = if list.array().is_some() {
+            list.elements()
+        } else {
+            Vec::new()
+        };
+        for element in elements {
+            let table = element.section();
+            let own = table.as_ref().and_then(|table| self.advertised(table));
+            let like = self.sip_like(table.as_ref(), own.or_else(|| advertised.clone()), role);
+            let name = small::word(table.as_ref(), "role").map(str::to_owned);
+            for (item, scheme, address) in self.addresses(&element, table.as_ref(), SIP_SCHEMES) {
+                let Scheme::Sip(transport) = scheme else {
+                    continue;
+                };
+                if address.ip().is_unspecified() && like.advertise_host.is_none() {
+                    self.say(item.problem(format!(
+                        "{address} is no address that others could use; write, under [listen] or with this listener: advertise = \"HOST\""
+                    )));
+                }
+                all.push(Bound {
+                    scheme,
+                    address,
+                    role: name.clone(),
+                    at: item.problem(""),
+                    line: item.place().line,
+                });
+                binds.push(SipBind {
+                    transport,
+                    address,
+                    ..like.clone()
+                });
+            }
+        }
+        if binds.len() > usize::from(u16::MAX) {
+            self.say(list.problem("more listeners than 65535"));
+        }
+        (binds, all)
+    }
+
+    /// What all addresses of one listener have in common.
+    fn sip_like(
+        &mut self,
+        table: Option<&Section<'_>>,
+        advertised: Advertised,
+        role: Option<Role>,
+    ) -> SipBind {
+        let role = if small::word(table, "role") == Some("presence-server") {
+            Some(Role::PresenceServer)
+        } else {
+            role
+        };
+        let trusted = table.and_then(|table| table.get("trusted_peers"));
+        let trusted_peers: Option<Vec<Network>> =
+            trusted.map(|item| self.each(Some(item), address::network));
+        let aliases = self.each(table.and_then(|table| table.get("aliases")), address::host);
+        let (advertise_host, advertise_port) = match advertised {
+            Some((host, port)) => (Some(host), port),
+            None => (None, None),
+        };
+        SipBind {
+            transport: Transport::Udp,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            role: role.unwrap_or(Role::PresenceServer),
+            advertise_host,
+            advertise_port,
+            aliases,
+            trusted_peers,
+            nat: small::word(table, "nat") != Some("off"),
+        }
+    }
+
+    fn default_sip(&mut self, advertised: &Advertised, role: Option<Role>) -> Vec<SipBind> {
+        let like = self.sip_like(None, advertised.clone(), role);
+        let address = SocketAddr::from(([127, 0, 0, 1], 5060));
+        [Transport::Udp, Transport::Tcp]
+            .map(|transport| SipBind {
+                transport,
+                address,
+                ..like.clone()
+            })
+            .to_vec()
+    }
+
+    fn http(&mut self, section: Option<&Section<'_>>) -> (Vec<HttpBind>, Vec<Bound>) {
+        let Some(list) = section.and_then(|section| section.get("http")) else {
+            let address = SocketAddr::from(([127, 0, 0, 1], 8080));
+            return (
+                vec![HttpBind {
+                    address,
+                    serves: vec![Serves::Health],
+                }],
+                Vec::new(),
+            );
+        };
+        let (mut binds, mut all) = (Vec::new(), Vec::new());
+        // An empty list is a wish: no HTTP at all, `admin.sock` is there besides.
+        let elements = if list.array().is_some() {
+            list.elements()
+        } else {
+            Vec::new()
+        };
+        for element in elements {
+            let table = element.section();
+            let serves = table.as_ref().and_then(|table| table.get("serves"));
+            if let Some(item) = serves
+                .as_ref()
+                .filter(|item| item.array().is_some_and(|array| array.is_empty()))
+            {
+                self.say(item.problem("serves nothing; write: serves = [\"health\"]"));
+            }
+            // The short form serves all that is built: health.
+            for (item, scheme, address) in self.addresses(&element, table.as_ref(), HTTP_SCHEMES) {
+                all.push(Bound {
+                    scheme,
+                    address,
+                    role: None,
+                    at: item.problem(""),
+                    line: item.place().line,
+                });
+                binds.push(HttpBind {
+                    address,
+                    serves: vec![Serves::Health],
+                });
+            }
+        }
+        (binds, all)
+    }
+
+    /// The addresses of one listener, short form or long.
+    fn addresses<'t>(
+        &mut self,
+        element: &Item<'t>,
+        table: Option<&Section<'t>>,
+        schemes: &[&str],
+    ) -> Vec<(Item<'t>, Scheme, SocketAddr)> {
+        let items = match table {
+            None => vec![element.clone()],
+            Some(table) => match table.get("bind") {
+                Some(bind) => bind.elements(),
+                None => {
+                    let scheme = schemes[0];
+                    self.say(element.problem(format!(
+                        "no bind; write: bind = [\"{scheme}://ADDRESS:PORT\"]"
+                    )));
+                    Vec::new()
+                }
+            },
+        };
+        let mut addresses = Vec::new();
+        for item in items {
+            let Some(text) = item.string() else { continue };
+            match address::bind(text, schemes) {
+                Ok((scheme, address)) => addresses.push((item, scheme, address)),
+                Err(wrong) => self.say(item.problem(format!("{}: {wrong}", quoted(text)))),
+            }
+        }
+        addresses
+    }
+
+    fn refuse_duplicates(&mut self, bound: &[Bound]) {
+        for (index, second) in bound.iter().enumerate() {
+            let same = |first: &&Bound| {
+                first.address == second.address
+                    && first.scheme.is_datagram() == second.scheme.is_datagram()
+                    && first.address.port() != 0
+            };
+            let Some(first) = bound[..index].iter().find(same) else {
+                continue;
+            };
+            let name = format!("{}://{}", second.scheme.name(), second.address);
+            let message = if first.role != second.role
+                && matches!(
+                    (first.scheme, second.scheme),
+                    (Scheme::Sip(_), Scheme::Sip(_))
+                ) {
+                let role = |bound: &Bound| bound.role.clone().unwrap_or_else(|| "roles".to_owned());
+                format!(
+                    "{name} plays {} already, by line {}, and {} would claim the same requests; write another port",
+                    role(first),
+                    first.line,
+                    role(second)
+                )
+            } else {
+                format!(
+                    "{name} is taken already, by line {} ({}); write another port",
+                    first.line,
+                    first.scheme.name()
+                )
+            };
+            self.say(Problem {
+                message,
+                ..second.at.clone()
+            });
+        }
+    }
+}
