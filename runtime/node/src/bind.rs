@@ -44,9 +44,9 @@ impl fmt::Display for BindError {
         write!(f, "{transport} {}: ", self.address)?;
         match self.reason {
             BindReason::InUse => f.write_str("in use; stop who has it, or choose another port"),
-            BindReason::NotPermitted => {
-                f.write_str("not permitted; ports below 1024 need CAP_NET_BIND_SERVICE, or choose another port")
-            }
+            BindReason::NotPermitted => f.write_str(
+                "not permitted; ports below 1024 need CAP_NET_BIND_SERVICE, or choose another port",
+            ),
             BindReason::NotAvailable => f.write_str("this machine has no such address"),
             BindReason::Other(kind) => write!(f, "{kind}"),
         }
@@ -69,8 +69,12 @@ pub(crate) struct Bound {
 
 /// Binds `wanted`, UDP for `shards` threads each.
 pub(crate) fn bind(wanted: &[Listener], shards: u16) -> Result<Bound, BindError> {
-    let mut bound =
-        Bound { listeners: wanted.to_vec(), udp: Vec::new(), tcp: Vec::new(), buffers: Vec::new() };
+    let mut bound = Bound {
+        listeners: wanted.to_vec(),
+        udp: Vec::new(),
+        tcp: Vec::new(),
+        buffers: Vec::new(),
+    };
     let mut done = vec![false; wanted.len()];
     for index in 0..wanted.len() {
         if done[index] {
@@ -99,15 +103,33 @@ fn partner(wanted: &[Listener], index: usize) -> Option<usize> {
         Transport::Tcp => Transport::Udp,
     };
     // The n-th of one kind goes with the n-th of the other.
-    let rank = wanted[..index].iter().filter(|listener| place(listener) == place(this)).count();
-    let mut others = wanted.iter().enumerate().filter(|(_, listener)| place(listener) == (other, this.bound));
-    others.nth(rank).map(|(index, _)| index).filter(|_| this.bound.port() == 0)
+    let rank = wanted[..index]
+        .iter()
+        .filter(|listener| place(listener) == place(this))
+        .count();
+    let mut others = wanted
+        .iter()
+        .enumerate()
+        .filter(|(_, listener)| place(listener) == (other, this.bound));
+    others
+        .nth(rank)
+        .map(|(index, _)| index)
+        .filter(|_| this.bound.port() == 0)
 }
 
 impl Bound {
-    fn take(&mut self, index: usize, address: SocketAddr, shards: u16) -> Result<SocketAddr, BindError> {
+    fn take(
+        &mut self,
+        index: usize,
+        address: SocketAddr,
+        shards: u16,
+    ) -> Result<SocketAddr, BindError> {
         let transport = self.listeners[index].transport;
-        let name = |error: io::Error| BindError { transport, address, reason: reason(&error) };
+        let name = |error: io::Error| BindError {
+            transport,
+            address,
+            reason: reason(&error),
+        };
         let id = ListenerId(u16::try_from(index).unwrap_or(u16::MAX));
         let given = match transport {
             Transport::Udp => {
@@ -141,7 +163,12 @@ impl Bound {
     fn take_pair(&mut self, first: usize, second: usize, shards: u16) -> Result<(), BindError> {
         let address = self.listeners[first].bound;
         for attempt in 1.. {
-            let before = (self.listeners[first].clone(), self.udp.len(), self.tcp.len(), self.buffers.len());
+            let before = (
+                self.listeners[first].clone(),
+                self.udp.len(),
+                self.tcp.len(),
+                self.buffers.len(),
+            );
             let given = self.take(first, address, shards)?;
             match self.take(second, given, shards) {
                 Ok(_) => return Ok(()),
@@ -161,7 +188,11 @@ impl Bound {
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM.nonblocking(),
+        Some(Protocol::TCP),
+    )?;
     // Connections of an earlier life that still wait for late segments don't keep us from the port; a listener does.
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
@@ -208,11 +239,20 @@ mod tests {
             listener(Transport::Udp, "127.0.0.1:0"),
         ];
         let bound = bind(&wanted, 2).unwrap();
-        let ports: Vec<u16> = bound.listeners.iter().map(|listener| listener.bound.port()).collect();
+        let ports: Vec<u16> = bound
+            .listeners
+            .iter()
+            .map(|listener| listener.bound.port())
+            .collect();
         assert!(!ports.contains(&0));
         assert_eq!(ports[0], ports[2]);
         assert_ne!(ports[2], ports[3]);
-        assert!(bound.listeners.iter().all(|listener| listener.advertise_port == listener.bound.port()));
+        assert!(
+            bound
+                .listeners
+                .iter()
+                .all(|listener| listener.advertise_port == listener.bound.port())
+        );
         let ids: Vec<u16> = bound.udp.iter().map(|(id, _)| id.0).collect();
         assert_eq!(ids, [1, 2, 3]);
         assert!(bound.udp.iter().all(|(_, group)| group.len() == 2));
@@ -222,26 +262,45 @@ mod tests {
 
     #[test]
     fn what_cannot_be_had_is_named() {
-        let taken = bind(&[listener(Transport::Udp, "127.0.0.1:0"), listener(Transport::Tcp, "127.0.0.1:0")], 1).unwrap();
+        let taken = bind(
+            &[
+                listener(Transport::Udp, "127.0.0.1:0"),
+                listener(Transport::Tcp, "127.0.0.1:0"),
+            ],
+            1,
+        )
+        .unwrap();
         for held in &taken.listeners {
             let error = bind(std::slice::from_ref(held), 2).unwrap_err();
-            assert_eq!((error.address, error.reason), (held.bound, BindReason::InUse));
+            assert_eq!(
+                (error.address, error.reason),
+                (held.bound, BindReason::InUse)
+            );
             let name = held.transport.name().to_ascii_lowercase();
             assert_eq!(
                 error.to_string(),
-                format!("{name} {}: in use; stop who has it, or choose another port", held.bound)
+                format!(
+                    "{name} {}: in use; stop who has it, or choose another port",
+                    held.bound
+                )
             );
         }
         // TEST-NET-1 is nobody's.
         let error = bind(&[listener(Transport::Tcp, "192.0.2.1:0")], 1).unwrap_err();
         assert_eq!(error.reason, BindReason::NotAvailable);
-        assert_eq!(error.to_string(), "tcp 192.0.2.1:0: this machine has no such address");
+        assert_eq!(
+            error.to_string(),
+            "tcp 192.0.2.1:0: this machine has no such address"
+        );
     }
 
     #[test]
     fn an_advertised_port_stays_what_it_is() {
         let mut wanted = listener(Transport::Udp, "127.0.0.1:0");
         wanted.advertise_port = 5060;
-        assert_eq!(bind(&[wanted], 1).unwrap().listeners[0].advertise_port, 5060);
+        assert_eq!(
+            bind(&[wanted], 1).unwrap().listeners[0].advertise_port,
+            5060
+        );
     }
 }

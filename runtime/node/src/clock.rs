@@ -1,5 +1,8 @@
 //! The one place that reads the clocks.
-#![allow(clippy::disallowed_methods, reason = "this is where time comes from; everybody else gets it as an argument")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this is where time comes from; everybody else gets it as an argument"
+)]
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,14 +17,21 @@ pub struct Clock {
 impl Clock {
     /// The monotonic clock begins now.
     pub fn new() -> Self {
-        Self { origin: std::time::Instant::now() }
+        Self {
+            origin: std::time::Instant::now(),
+        }
     }
 
     /// What both clocks say.
     pub fn now(&self) -> Now {
         // A wall clock before 1970 is as good as none.
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Now { monotonic: self.monotonic(), wall: Wall::from_millis(millis(wall)) }
+        let wall = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Now {
+            monotonic: self.monotonic(),
+            wall: Wall::from_millis(millis(wall)),
+        }
     }
 
     /// What the monotonic clock says.

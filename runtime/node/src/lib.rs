@@ -16,6 +16,9 @@ mod sources;
 mod tally;
 mod thread;
 
+#[cfg(test)]
+mod tests;
+
 pub use bind::{BindError, BindReason};
 pub use clock::Clock;
 pub use node::{Node, Readiness, Start, StartError, Status, Stopped};

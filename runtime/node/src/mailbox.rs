@@ -12,7 +12,6 @@ use shard::settings::Settings;
 use shard::{Flow, Room, Undeliverable};
 use transport::socket::Waker;
 
-
 /// Messages that wait for one shard: half a second's work at 30 000 a second. Beyond it: dropped and counted.
 pub(crate) const LETTERS_MAX: usize = 16_384;
 
@@ -46,7 +45,11 @@ pub(crate) struct Parcel {
 impl Parcel {
     pub(crate) fn push(&mut self, flow: Flow, content: Content, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
-        self.letters.push(Letter { flow, content, end: self.bytes.len() });
+        self.letters.push(Letter {
+            flow,
+            content,
+            end: self.bytes.len(),
+        });
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -70,12 +73,21 @@ impl Parcel {
 /// Something besides messages.
 #[derive(Debug)]
 pub(crate) enum Notice {
-    Undeliverable { token: u64, why: Undeliverable },
-    Resolved { name: Arc<str>, addresses: Arc<[IpAddr]> },
+    Undeliverable {
+        token: u64,
+        why: Undeliverable,
+    },
+    Resolved {
+        name: Arc<str>,
+        addresses: Arc<[IpAddr]>,
+    },
     Settings(Arc<Settings>),
     Room(Room),
     /// The node wants something done, and to hear (`number`) when the shard is quiet after it.
-    Order { order: Order, number: u64 },
+    Order {
+        order: Order,
+        number: u64,
+    },
 }
 
 /// What the node wants of a shard.
@@ -131,8 +143,11 @@ impl Mailbox {
         let parcel = std::mem::take(parcel);
         {
             let mut state = self.lock();
-            if state.letters + parcel.len() > LETTERS_MAX || state.bytes + parcel.bytes.len() > LETTER_BYTES_MAX {
-                self.dropped.fetch_add(parcel.len() as u64, Ordering::Relaxed);
+            if state.letters + parcel.len() > LETTERS_MAX
+                || state.bytes + parcel.bytes.len() > LETTER_BYTES_MAX
+            {
+                self.dropped
+                    .fetch_add(parcel.len() as u64, Ordering::Relaxed);
                 return;
             }
             state.letters += parcel.len();
@@ -160,7 +175,12 @@ impl Mailbox {
     }
 
     /// Takes every notice, and parcels until they hold `letters_max` messages; true when parcels are left.
-    pub(crate) fn take(&self, letters_max: usize, notices: &mut Vec<Notice>, parcels: &mut Vec<Parcel>) -> bool {
+    pub(crate) fn take(
+        &self,
+        letters_max: usize,
+        notices: &mut Vec<Notice>,
+        parcels: &mut Vec<Parcel>,
+    ) -> bool {
         if !self.filled.swap(false, Ordering::AcqRel) {
             return false;
         }
@@ -235,13 +255,22 @@ mod tests {
 
     fn flow(port: u16) -> Flow {
         let peer = ([127, 0, 0, 1], port).into();
-        Flow { transport: Transport::Udp, listener: ListenerId(0), peer, connection: None }
+        Flow {
+            transport: Transport::Udp,
+            listener: ListenerId(0),
+            peer,
+            connection: None,
+        }
     }
 
     fn parcel(letters: usize, bytes: usize) -> Parcel {
         let mut parcel = Parcel::default();
         for number in 0..letters {
-            parcel.push(flow(number as u16), Content::Message, &vec![number as u8; bytes]);
+            parcel.push(
+                flow(number as u16),
+                Content::Message,
+                &vec![number as u8; bytes],
+            );
         }
         parcel
     }

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 /// Resident bytes of this process; 0 where the system doesn't say.
 pub(crate) fn resident_bytes() -> u64 {
-    fs::read_to_string("/proc/self/status").ok().and_then(|text| kilobytes(&text, "VmRSS:")).unwrap_or(0)
+    fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|text| kilobytes(&text, "VmRSS:"))
+        .unwrap_or(0)
 }
 
 /// The bound in force: what is configured, else 80 % of what this process may use; 0 where nothing is known.
@@ -13,16 +16,31 @@ pub(crate) fn bytes_max(configured: u64) -> u64 {
     if configured > 0 {
         return configured;
     }
-    let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| kilobytes(&text, "MemTotal:"));
+    let machine = fs::read_to_string("/proc/meminfo")
+        .ok()
+        .and_then(|text| kilobytes(&text, "MemTotal:"));
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let group = group_files(&groups).iter().filter_map(|path| limit(&fs::read_to_string(path).ok()?)).min();
-    machine.into_iter().chain(group).min().map_or(0, |bytes| bytes / 10 * 8)
+    let group = group_files(&groups)
+        .iter()
+        .filter_map(|path| limit(&fs::read_to_string(path).ok()?))
+        .min();
+    machine
+        .into_iter()
+        .chain(group)
+        .min()
+        .map_or(0, |bytes| bytes / 10 * 8)
 }
 
 /// The value of a line like `VmRSS:   1234 kB`, in bytes.
 fn kilobytes(text: &str, name: &str) -> Option<u64> {
     let value = text.lines().find_map(|line| line.strip_prefix(name))?;
-    value.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+    value
+        .trim()
+        .strip_suffix("kB")?
+        .trim()
+        .parse::<u64>()
+        .ok()
+        .map(|kilobytes| kilobytes * 1024)
 }
 
 /// A control group's bound, unless it is "max".
@@ -35,10 +53,16 @@ fn group_files(groups: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for line in groups.lines() {
         let mut parts = line.splitn(3, ':');
-        let (Some(_), Some(controllers), Some(path)) = (parts.next(), parts.next(), parts.next()) else { continue };
+        let (Some(_), Some(controllers), Some(path)) = (parts.next(), parts.next(), parts.next())
+        else {
+            continue;
+        };
         let (root, file) = if controllers.is_empty() {
             ("/sys/fs/cgroup", "memory.max")
-        } else if controllers.split(',').any(|controller| controller == "memory") {
+        } else if controllers
+            .split(',')
+            .any(|controller| controller == "memory")
+        {
             ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
         } else {
             continue;

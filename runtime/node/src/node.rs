@@ -9,8 +9,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use machine::{Instant, Key, Partition, Wall};
-use shard::{Room, Shard};
 use shard::settings::{Listener, ListenerId, Settings, Transport};
+use shard::{Room, Shard};
 use store::{Identity, Recovered, Store, StoreError};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
@@ -194,7 +194,9 @@ pub struct Node {
 
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Node").field("listeners", &self.listeners).finish_non_exhaustive()
+        f.debug_struct("Node")
+            .field("listeners", &self.listeners)
+            .finish_non_exhaustive()
     }
 }
 
@@ -208,9 +210,21 @@ impl Node {
     }
 
     pub(crate) fn start_with<E: Engine>(start: Start) -> Result<Self, StartError> {
-        let Start { mut settings, shards, io_threads, mut store, clock, readiness } = start;
+        let Start {
+            mut settings,
+            shards,
+            io_threads,
+            mut store,
+            clock,
+            readiness,
+        } = start;
         let shards = number_of_shards(shards);
-        let Bound { listeners, udp, tcp, buffers } = bind::bind(&settings.listeners, shards)?;
+        let Bound {
+            listeners,
+            udp,
+            tcp,
+            buffers,
+        } = bind::bind(&settings.listeners, shards)?;
         settings.listeners.clone_from(&listeners);
         settings.number = settings.number.max(1);
         warn_of_small_buffers(&buffers, &listeners);
@@ -225,12 +239,22 @@ impl Node {
             .collect::<io::Result<Vec<_>>>()
             .map_err(system("making a wake-up"))?
             .into();
-        let routing =
-            Routing { settings: Arc::clone(&settings), owner: E::owner(identity.hash_key, shards, &settings) };
+        let routing = Routing {
+            settings: Arc::clone(&settings),
+            owner: E::owner(identity.hash_key, shards, &settings),
+        };
         let (failing, failure) = watch::channel(None);
-        let shared =
-            Arc::new(Shared::new(clock, Arc::clone(&mailboxes), identity.hash_key, routing, failing));
-        let local = listeners.iter().enumerate().filter(|(_, listener)| listener.transport == Transport::Tcp);
+        let shared = Arc::new(Shared::new(
+            clock,
+            Arc::clone(&mailboxes),
+            identity.hash_key,
+            routing,
+            failing,
+        ));
+        let local = listeners
+            .iter()
+            .enumerate()
+            .filter(|(_, listener)| listener.transport == Transport::Tcp);
         let streams = Streams::new(
             runtime.handle().clone(),
             Arc::new(StreamInbox(Arc::clone(&shared))),
@@ -238,7 +262,14 @@ impl Node {
             local.map(|(index, listener)| (ListenerId(index as u16), listener.bound)),
         );
 
-        let crew = Crew::hire::<E>(&shared, &settings, shards, identity, unanswered_max, ports(udp, shards))?;
+        let crew = Crew::hire::<E>(
+            &shared,
+            &settings,
+            shards,
+            identity,
+            unanswered_max,
+            ports(udp, shards),
+        )?;
         crew.replay(store.as_mut(), shards)?;
         let store = store.start(Arc::clone(&shared) as Arc<dyn store::Observer>)?;
         let resolver = Resolver::new(runtime.handle().clone(), clock, mailboxes);
@@ -275,7 +306,11 @@ impl Node {
         for (id, socket) in tcp {
             self.streams.open(id, socket).map_err(system("listening"))?;
         }
-        let watch = watch_room(Arc::clone(&self.shared), Arc::clone(&self.store), Arc::clone(&self.room));
+        let watch = watch_room(
+            Arc::clone(&self.shared),
+            Arc::clone(&self.store),
+            Arc::clone(&self.room),
+        );
         self.runtime().spawn(watch);
         Ok(())
     }
@@ -293,7 +328,9 @@ impl Node {
     /// The runtime of streams and look-ups; HTTP may live there too. It ends with the node.
     pub fn runtime(&self) -> Handle {
         // It is only gone while the node is being stopped, which takes the node.
-        self.runtime.as_ref().map_or_else(Handle::current, |runtime| runtime.handle().clone())
+        self.runtime
+            .as_ref()
+            .map_or_else(Handle::current, |runtime| runtime.handle().clone())
     }
 
     /// Waits until something breaks that only a new start mends, and says what. The process then exits with 1.
@@ -316,14 +353,23 @@ impl Node {
         settings.number = number;
         settings.listeners.clone_from(&self.listeners);
         let settings = Arc::new(settings);
-        self.streams.set_bounds(bounds(&settings, connections_max()));
+        self.streams
+            .set_bounds(bounds(&settings, connections_max()));
         let shards = self.shared.mailboxes.len() as u16;
         let owner = (self.owner)(self.hash_key, shards, &settings);
-        self.shared.set_routing(Routing { settings: Arc::clone(&settings), owner });
+        self.shared.set_routing(Routing {
+            settings: Arc::clone(&settings),
+            owner,
+        });
         for mailbox in self.shared.mailboxes.iter() {
             mailbox.post(Notice::Settings(Arc::clone(&settings)));
         }
         number
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shared_settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.shared.routing().settings)
     }
 
     /// What runs, since when, and how it is.
@@ -333,7 +379,12 @@ impl Node {
             since: self.since,
             readiness: self.readiness.get(),
             settings: settings.number,
-            shards: self.shared.tallies.iter().map(|tally| lock(tally).clone()).collect(),
+            shards: self
+                .shared
+                .tallies
+                .iter()
+                .map(|tally| lock(tally).clone())
+                .collect(),
             stream_sources: self.shared.stream_tally(),
             streams: self.streams.counts(),
             buffers: self.buffers.clone(),
@@ -406,8 +457,14 @@ impl Drop for Node {
 
 fn number_of_shards(wanted: u16) -> u16 {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    let shards = if wanted > 0 { usize::from(wanted) } else { cores() };
-    u16::try_from(shards).unwrap_or(u16::MAX).clamp(1, SHARDS_MAX)
+    let shards = if wanted > 0 {
+        usize::from(wanted)
+    } else {
+        cores()
+    };
+    u16::try_from(shards)
+        .unwrap_or(u16::MAX)
+        .clamp(1, SHARDS_MAX)
 }
 
 /// More shards than this would leave a shard few of the 4096 partitions.
@@ -434,7 +491,9 @@ fn end_runtime(runtime: Runtime) {
 
 fn warn_of_small_buffers(buffers: &[(ListenerId, Buffers)], listeners: &[Listener]) {
     for (id, granted) in buffers.iter().filter(|(_, granted)| granted.is_small()) {
-        let address = listeners.get(usize::from(id.0)).map(|listener| listener.bound.to_string());
+        let address = listeners
+            .get(usize::from(id.0))
+            .map(|listener| listener.bound.to_string());
         tracing::warn!(
             listener = address,
             receive_bytes = granted.receive_bytes,
@@ -445,13 +504,20 @@ fn warn_of_small_buffers(buffers: &[(ListenerId, Buffers)], listeners: &[Listene
 }
 
 /// Answers to our requests come to the shard that sent them, where the kernel lets us say so; false where it doesn't.
-fn steer(udp: &[(ListenerId, Vec<socket::DatagramSocket>)], listeners: &[Listener], shards: u16) -> bool {
+fn steer(
+    udp: &[(ListenerId, Vec<socket::DatagramSocket>)],
+    listeners: &[Listener],
+    shards: u16,
+) -> bool {
     let mut is_steered = true;
     if shards < 2 {
         return is_steered;
     }
     for (id, group) in udp {
-        let (Some(listener), Some(first)) = (listeners.get(usize::from(id.0)), group.first()) else { continue };
+        let (Some(listener), Some(first)) = (listeners.get(usize::from(id.0)), group.first())
+        else {
+            continue;
+        };
         let with_port = format!("{}:{}", listener.advertise_host, listener.advertise_port);
         let program = steering::program(&[&with_port, &listener.advertise_host], shards);
         if let Err(error) = first.attach_steering(&program) {
@@ -464,12 +530,18 @@ fn steer(udp: &[(ListenerId, Vec<socket::DatagramSocket>)], listeners: &[Listene
 
 /// How many answers a shard may be owed at once: as many as one socket's buffer holds, so that none is lost there.
 fn unanswered_max(buffers: &[(ListenerId, Buffers)], shards: u16, is_steered: bool) -> u32 {
-    let Some(bytes) = buffers.iter().map(|(_, granted)| granted.receive_bytes).min() else {
+    let Some(bytes) = buffers
+        .iter()
+        .map(|(_, granted)| granted.receive_bytes)
+        .min()
+    else {
         return UNANSWERED_ON_STREAMS;
     };
     // Without steering the answers of all shards may come to one socket (one peer address, one hash).
     let sharers = if is_steered { 1 } else { usize::from(shards) };
-    u32::try_from(bytes / ANSWER_BYTES / sharers).unwrap_or(u32::MAX).clamp(UNANSWERED_MIN, UNANSWERED_MAX)
+    u32::try_from(bytes / ANSWER_BYTES / sharers)
+        .unwrap_or(u32::MAX)
+        .clamp(UNANSWERED_MIN, UNANSWERED_MAX)
 }
 
 /// What the kernel counts for one short answer: some 500 bytes and its own overhead.
@@ -497,7 +569,9 @@ fn ports(udp: Vec<(ListenerId, Vec<socket::DatagramSocket>)>, shards: u16) -> Ve
 
 fn connections_max() -> usize {
     let descriptors = socket::raise_descriptors_max().unwrap_or(1024);
-    let max = descriptors.saturating_sub(DESCRIPTORS_RESERVED).clamp(64, CONNECTIONS_MAX);
+    let max = descriptors
+        .saturating_sub(DESCRIPTORS_RESERVED)
+        .clamp(64, CONNECTIONS_MAX);
     usize::try_from(max).unwrap_or(usize::MAX)
 }
 
@@ -537,7 +611,11 @@ async fn watch_room(shared: Arc<Shared>, store: Arc<dyn Store>, room: Arc<Mutex<
 
 /// Full at the bound, plenty again at 95 % of it, so that it doesn't flicker.
 fn judge_room(before: Room, store: bool, resident: u64, max: u64) -> Room {
-    let bound = if before == Room::Full("memory") { max / 100 * 95 } else { max };
+    let bound = if before == Room::Full("memory") {
+        max / 100 * 95
+    } else {
+        max
+    };
     if !store {
         Room::Full("disk")
     } else if max > 0 && resident > bound {
@@ -567,17 +645,34 @@ impl Crew {
         ports: Vec<Vec<Port>>,
     ) -> Result<Self, StartError> {
         let (told, restored) = channel();
-        let mut crew = Self { threads: Vec::new(), objects: Vec::new(), restored, go: Vec::new() };
+        let mut crew = Self {
+            threads: Vec::new(),
+            objects: Vec::new(),
+            restored,
+            go: Vec::new(),
+        };
         for (index, ports) in (0..shards).zip(ports) {
             let (objects, take_objects) = sync_channel::<Objects>(4);
             let (go, take_hands) = channel();
             let (shared, settings, told) = (Arc::clone(shared), Arc::clone(settings), told.clone());
             let seed = random_seed().map_err(system("asking for randomness"))?;
             let work = move || {
-                let _guard = Guard { shared: Arc::clone(&shared), index };
+                let _guard = Guard {
+                    shared: Arc::clone(&shared),
+                    index,
+                };
                 let now = shared.clock.now();
                 let Identity { hash_key, starts } = identity;
-                let start = shard::Start { index, shards, starts, hash_key, seed, settings, unanswered_max, now };
+                let start = shard::Start {
+                    index,
+                    shards,
+                    starts,
+                    hash_key,
+                    seed,
+                    settings,
+                    unanswered_max,
+                    now,
+                };
                 let mut engine = E::new(start);
                 let outcome = restore(&mut engine, &take_objects).map_err(|why| (index, why));
                 drop(take_objects);
@@ -589,12 +684,17 @@ impl Crew {
                 drop(told);
                 // Without hands the start was given up.
                 let Ok(hands) = take_hands.recv() else { return };
-                if let Err(why) = Thread::new(engine, index, Arc::clone(&shared), hands, ports).run() {
+                if let Err(why) =
+                    Thread::new(engine, index, Arc::clone(&shared), hands, ports).run()
+                {
                     shared.fail(why);
                 }
             };
-            let thread = std::thread::Builder::new().name(format!("shard-{index}")).spawn(work);
-            crew.threads.push(thread.map_err(system("starting a shard's thread"))?);
+            let thread = std::thread::Builder::new()
+                .name(format!("shard-{index}"))
+                .spawn(work);
+            crew.threads
+                .push(thread.map_err(system("starting a shard's thread"))?);
             crew.objects.push(objects);
             crew.go.push(go);
         }
@@ -625,7 +725,12 @@ impl Crew {
             match self.restored.recv() {
                 Ok(Ok(())) => {}
                 Ok(Err((shard, why))) => return Err(StartError::Restore { shard, why }),
-                Err(_) => return Err(StartError::Restore { shard: 0, why: "a shard's thread ended".to_owned() }),
+                Err(_) => {
+                    return Err(StartError::Restore {
+                        shard: 0,
+                        why: "a shard's thread ended".to_owned(),
+                    });
+                }
             }
         }
         Ok(())
@@ -635,7 +740,10 @@ impl Crew {
     fn go(mut self, hands: impl Fn() -> Hands) -> Result<Vec<JoinHandle<()>>, StartError> {
         for go in self.go.drain(..) {
             if go.send(hands()).is_err() {
-                return Err(StartError::Restore { shard: 0, why: "a shard's thread ended".to_owned() });
+                return Err(StartError::Restore {
+                    shard: 0,
+                    why: "a shard's thread ended".to_owned(),
+                });
             }
         }
         Ok(std::mem::take(&mut self.threads))
@@ -659,7 +767,9 @@ fn restore<E: Engine>(engine: &mut E, objects: &Receiver<Objects>) -> Result<(),
             Ok(chunk) if chunk.is_empty() => return Ok(()),
             Ok(chunk) => {
                 for (key, ops) in chunk {
-                    engine.restore(key, ops).map_err(|why| format!("object {:016x}: {why}", key.to_bits()))?;
+                    engine
+                        .restore(key, ops)
+                        .map_err(|why| format!("object {:016x}: {why}", key.to_bits()))?;
                 }
             }
             Err(_) => return Err("the start was given up".to_owned()),
@@ -676,7 +786,8 @@ struct Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.shared.fail(format!("the thread of shard {} panicked", self.index));
+            self.shared
+                .fail(format!("the thread of shard {} panicked", self.index));
         }
         self.shared.report_gone(self.index);
     }
@@ -688,4 +799,55 @@ fn random_seed() -> io::Result<u64> {
     let mut bytes = [0; 8];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(u64::from_ne_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_ends_at_the_bound_and_begins_again_below_it() {
+        assert_eq!(judge_room(Room::Plenty, true, 1000, 1000), Room::Plenty);
+        assert_eq!(
+            judge_room(Room::Plenty, true, 1001, 1000),
+            Room::Full("memory")
+        );
+        assert_eq!(
+            judge_room(Room::Full("memory"), true, 960, 1000),
+            Room::Full("memory")
+        );
+        assert_eq!(
+            judge_room(Room::Full("memory"), true, 950, 1000),
+            Room::Plenty
+        );
+        assert_eq!(judge_room(Room::Plenty, false, 0, 1000), Room::Full("disk"));
+        assert_eq!(judge_room(Room::Full("disk"), true, 0, 1000), Room::Plenty);
+        assert_eq!(judge_room(Room::Plenty, true, u64::MAX, 0), Room::Plenty);
+    }
+
+    #[test]
+    fn the_window_follows_the_buffer() {
+        let buffers = |bytes| {
+            vec![(
+                ListenerId(0),
+                Buffers {
+                    receive_bytes: bytes,
+                    send_bytes: 0,
+                },
+            )]
+        };
+        // Linux's usual default, doubled.
+        assert_eq!(unanswered_max(&buffers(425_984), 1, true), 332);
+        assert_eq!(unanswered_max(&buffers(425_984), 4, false), 83);
+        assert_eq!(unanswered_max(&buffers(1), 1, true), UNANSWERED_MIN);
+        assert_eq!(unanswered_max(&buffers(8 << 20), 4, true), 6553);
+        assert_eq!(unanswered_max(&[], 4, true), UNANSWERED_ON_STREAMS);
+    }
+
+    #[test]
+    fn shards_are_within_bounds() {
+        assert_eq!(number_of_shards(5), 5);
+        assert_eq!(number_of_shards(5000), SHARDS_MAX);
+        assert!(number_of_shards(0) >= 1);
+    }
 }

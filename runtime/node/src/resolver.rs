@@ -50,7 +50,15 @@ struct Shared {
 impl Resolver {
     pub(crate) fn new(runtime: Handle, clock: Clock, mailboxes: Arc<[Mailbox]>) -> Self {
         let permits = Arc::new(Semaphore::new(CONCURRENT_MAX));
-        Self { shared: Arc::new(Shared { state: Mutex::default(), permits, runtime, clock, mailboxes }) }
+        Self {
+            shared: Arc::new(Shared {
+                state: Mutex::default(),
+                permits,
+                runtime,
+                clock,
+                mailboxes,
+            }),
+        }
     }
 
     /// The answer comes to the mailbox of `shard`.
@@ -76,7 +84,9 @@ impl Resolver {
         } else {
             state.waiting.insert(Arc::clone(&name), vec![shard]);
             drop(state);
-            self.shared.runtime.spawn(look_up(Arc::clone(&self.shared), name));
+            self.shared
+                .runtime
+                .spawn(look_up(Arc::clone(&self.shared), name));
         }
     }
 }
@@ -114,7 +124,9 @@ impl Shared {
             if state.answers.len() >= REMEMBERED_MAX {
                 state.answers.clear();
             }
-            state.answers.insert(Arc::clone(name), (Arc::clone(&addresses), until));
+            state
+                .answers
+                .insert(Arc::clone(name), (Arc::clone(&addresses), until));
             state.waiting.remove(name)
         };
         for shard in shards.into_iter().flatten() {
@@ -124,7 +136,10 @@ impl Shared {
 
     fn tell(&self, shard: u16, name: &Arc<str>, addresses: &Arc<[IpAddr]>) {
         if let Some(mailbox) = self.mailboxes.get(usize::from(shard)) {
-            mailbox.post(Notice::Resolved { name: Arc::clone(name), addresses: Arc::clone(addresses) });
+            mailbox.post(Notice::Resolved {
+                name: Arc::clone(name),
+                addresses: Arc::clone(addresses),
+            });
         }
     }
 

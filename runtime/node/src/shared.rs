@@ -138,14 +138,21 @@ impl Shared {
     pub(crate) fn await_progress(&self, number: u64, quiet: bool, until: Instant) -> bool {
         let mut all = lock(&self.progress);
         loop {
-            if all.iter().all(|one| one.gone || one.number >= number && (one.quiet || !quiet)) {
+            if all
+                .iter()
+                .all(|one| one.gone || one.number >= number && (one.quiet || !quiet))
+            {
                 return true;
             }
             let left = until.since(self.clock.monotonic());
             if left == Duration::ZERO || self.has_failed() {
                 return false;
             }
-            all = self.progressed.wait_timeout(all, left).unwrap_or_else(PoisonError::into_inner).0;
+            all = self
+                .progressed
+                .wait_timeout(all, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 
@@ -177,7 +184,11 @@ pub(crate) struct StreamInbox(pub(crate) Arc<Shared>);
 impl Inbox for StreamInbox {
     fn gather(&self) -> Box<dyn Gather> {
         let parcels = self.0.mailboxes.iter().map(|_| Parcel::default()).collect();
-        Box::new(StreamGather { shared: Arc::clone(&self.0), routing: None, parcels })
+        Box::new(StreamGather {
+            shared: Arc::clone(&self.0),
+            routing: None,
+            parcels,
+        })
     }
 
     fn undeliverable(&self, shard: u16, token: u64, why: Undeliverable) {
@@ -219,7 +230,9 @@ impl Gather for StreamGather {
                 Verdict::Take => {}
                 Verdict::Refuse => {
                     lock(&self.shared.stream_tally).sources_refused += 1;
-                    if let Some((_, refusal)) = overload::refusal(&self.shared.partitioner, flow, bytes) {
+                    if let Some((_, refusal)) =
+                        overload::refusal(&self.shared.partitioner, flow, bytes)
+                    {
                         answer.extend_from_slice(&refusal);
                     }
                     return;

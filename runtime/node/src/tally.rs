@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use shard::{Counts, Event};
 
-
 /// Kinds of refusal and of dropped messages that are told apart; what is more goes under "other".
 const KINDS_MAX: usize = 256;
 
@@ -53,11 +52,22 @@ impl Tally {
                 tracing::debug!(reason, "message dropped");
                 count(&mut self.messages_dropped, reason, "other");
             }
-            Event::RequestRefused { method, status, reason } => {
+            Event::RequestRefused {
+                method,
+                status,
+                reason,
+            } => {
                 tracing::debug!(method, status, reason, "request refused");
-                count(&mut self.requests_refused, (known(&method), status), ("other", 0));
+                count(
+                    &mut self.requests_refused,
+                    (known(&method), status),
+                    ("other", 0),
+                );
             }
-            Event::PublicationStored { presentity, entity_tag } => {
+            Event::PublicationStored {
+                presentity,
+                entity_tag,
+            } => {
                 tracing::debug!(presentity, entity_tag, "publication stored");
                 self.publications_stored += 1;
             }
@@ -65,11 +75,18 @@ impl Tally {
                 tracing::debug!(presentity, why, "publication ended");
                 count(&mut self.publications_ended, why, "other");
             }
-            Event::SubscriptionBegan { presentity, watcher } => {
+            Event::SubscriptionBegan {
+                presentity,
+                watcher,
+            } => {
                 tracing::debug!(presentity, watcher, "subscription began");
                 self.subscriptions_begun += 1;
             }
-            Event::SubscriptionEnded { presentity, watcher, why } => {
+            Event::SubscriptionEnded {
+                presentity,
+                watcher,
+                why,
+            } => {
                 tracing::debug!(presentity, watcher, why, "subscription ended");
                 count(&mut self.subscriptions_ended, why, "other");
             }
@@ -78,17 +95,36 @@ impl Tally {
 }
 
 fn count<K: Ord>(counts: &mut BTreeMap<K, u64>, kind: K, other: K) {
-    let kind = if counts.len() < KINDS_MAX || counts.contains_key(&kind) { kind } else { other };
+    let kind = if counts.len() < KINDS_MAX || counts.contains_key(&kind) {
+        kind
+    } else {
+        other
+    };
     *counts.entry(kind).or_default() += 1;
 }
 
 /// A method under a name of our own: a peer's inventions must not become labels.
 fn known(method: &str) -> &'static str {
     const KNOWN: [&str; 14] = [
-        "REGISTER", "INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "SUBSCRIBE", "NOTIFY", "PUBLISH", "MESSAGE", "INFO",
-        "PRACK", "UPDATE", "REFER",
+        "REGISTER",
+        "INVITE",
+        "ACK",
+        "CANCEL",
+        "BYE",
+        "OPTIONS",
+        "SUBSCRIBE",
+        "NOTIFY",
+        "PUBLISH",
+        "MESSAGE",
+        "INFO",
+        "PRACK",
+        "UPDATE",
+        "REFER",
     ];
-    KNOWN.into_iter().find(|known| *known == method).unwrap_or("other")
+    KNOWN
+        .into_iter()
+        .find(|known| *known == method)
+        .unwrap_or("other")
 }
 
 #[cfg(test)]
@@ -100,9 +136,17 @@ mod tests {
         let mut tally = Tally::default();
         for number in 0..2000_u16 {
             let method = format!("M{number}");
-            tally.record(Event::RequestRefused { method, status: number, reason: String::new() });
+            tally.record(Event::RequestRefused {
+                method,
+                status: number + 1,
+                reason: String::new(),
+            });
         }
-        tally.record(Event::RequestRefused { method: "PUBLISH".to_owned(), status: 1, reason: String::new() });
+        tally.record(Event::RequestRefused {
+            method: "PUBLISH".to_owned(),
+            status: 1,
+            reason: String::new(),
+        });
         assert_eq!(tally.requests_refused.len(), KINDS_MAX + 1);
         assert_eq!(tally.requests_refused.values().sum::<u64>(), 2001);
         assert_eq!(tally.requests_refused[&("other", 7)], 1);

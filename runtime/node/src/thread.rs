@@ -63,7 +63,13 @@ pub(crate) struct Thread<E> {
 }
 
 impl<E: Engine> Thread<E> {
-    pub(crate) fn new(engine: E, index: u16, shared: Arc<Shared>, hands: Hands, ports: Vec<Port>) -> Self {
+    pub(crate) fn new(
+        engine: E,
+        index: u16,
+        shared: Arc<Shared>,
+        hands: Hands,
+        ports: Vec<Port>,
+    ) -> Self {
         let routing = shared.routing();
         let shards = shared.mailboxes.len();
         let mut port_of = vec![None; routing.settings.listeners.len()];
@@ -72,7 +78,10 @@ impl<E: Engine> Thread<E> {
                 *entry = Some(place);
             }
         }
-        let sources = Sources::new(Arc::clone(&routing.settings), u16::try_from(shards).unwrap_or(u16::MAX));
+        let sources = Sources::new(
+            Arc::clone(&routing.settings),
+            u16::try_from(shards).unwrap_or(u16::MAX),
+        );
         Self {
             engine,
             index,
@@ -112,7 +121,10 @@ impl<E: Engine> Thread<E> {
         if self.busy || !mailbox.sleep() {
             return Ok(Ready::Any);
         }
-        let timeout = self.engine.poll_timeout().map(|at| at.since(self.shared.clock.monotonic()));
+        let timeout = self
+            .engine
+            .poll_timeout()
+            .map(|at| at.since(self.shared.clock.monotonic()));
         self.poller.clear();
         let waker = self.poller.add(mailbox.waker(), false);
         let first = waker + 1;
@@ -148,12 +160,19 @@ impl<E: Engine> Thread<E> {
         for (parcel, mailbox) in self.parcels.iter_mut().zip(self.shared.mailboxes.iter()) {
             mailbox.deliver(parcel);
         }
-        if self.engine.poll_timeout().is_some_and(|at| at <= now.monotonic) {
+        if self
+            .engine
+            .poll_timeout()
+            .is_some_and(|at| at <= now.monotonic)
+        {
             self.engine.handle_timeout(now);
         }
         self.do_outputs(&mut tally);
         self.send(&mut tally);
-        self.busy |= self.engine.poll_timeout().is_some_and(|at| at <= now.monotonic);
+        self.busy |= self
+            .engine
+            .poll_timeout()
+            .is_some_and(|at| at <= now.monotonic);
         tally.counts = self.engine.counts();
         tally.mailbox_dropped = self.mailbox().dropped();
         drop(tally);
@@ -180,7 +199,9 @@ impl<E: Engine> Thread<E> {
             for (flow, content, bytes) in parcel.letters() {
                 match content {
                     Content::Message => self.engine.handle_datagram(now, flow, bytes),
-                    Content::Refused(status) => self.engine.handle_oversized(now, flow, bytes, status),
+                    Content::Refused(status) => {
+                        self.engine.handle_oversized(now, flow, bytes, status)
+                    }
                 }
             }
         }
@@ -189,8 +210,12 @@ impl<E: Engine> Thread<E> {
 
     fn take_notice(&mut self, now: Now, notice: Notice) {
         match notice {
-            Notice::Undeliverable { token, why } => self.engine.handle_undeliverable(now, token, why),
-            Notice::Resolved { name, addresses } => self.engine.handle_resolved(now, &name, &addresses),
+            Notice::Undeliverable { token, why } => {
+                self.engine.handle_undeliverable(now, token, why)
+            }
+            Notice::Resolved { name, addresses } => {
+                self.engine.handle_resolved(now, &name, &addresses)
+            }
             Notice::Settings(settings) => {
                 self.routing = self.shared.routing();
                 self.sources.set(Arc::clone(&settings));
@@ -210,7 +235,9 @@ impl<E: Engine> Thread<E> {
     }
 
     fn receive(&mut self, now: Now, place: usize, tally: &mut Tally) -> Result<(), String> {
-        let Some(port) = self.ports.get_mut(place) else { return Ok(()) };
+        let Some(port) = self.ports.get_mut(place) else {
+            return Ok(());
+        };
         match port.receive(&mut self.room) {
             Ok(count) => {
                 self.receive_failures = 0;
@@ -237,7 +264,12 @@ impl<E: Engine> Thread<E> {
             tally,
         };
         for (peer, bytes) in self.room.datagrams() {
-            let flow = Flow { transport: Transport::Udp, listener: reading.listener, peer, connection: None };
+            let flow = Flow {
+                transport: Transport::Udp,
+                listener: reading.listener,
+                peer,
+                connection: None,
+            };
             reading.datagram(now, &flow, bytes);
         }
         Ok(())
@@ -252,17 +284,32 @@ impl<E: Engine> Thread<E> {
                 }
                 Output::Send(send) => match send.to {
                     Destination::Datagram { listener, to } => {
-                        let Send { head, body, token, .. } = send;
-                        self.queue(listener, Datagram { to, head, body, token }, tally);
+                        let Send {
+                            head, body, token, ..
+                        } = send;
+                        self.queue(
+                            listener,
+                            Datagram {
+                                to,
+                                head,
+                                body,
+                                token,
+                            },
+                            tally,
+                        );
                     }
-                    Destination::Connection { .. } | Destination::Stream { .. } => self.streaming.push(send),
+                    Destination::Connection { .. } | Destination::Stream { .. } => {
+                        self.streaming.push(send)
+                    }
                 },
                 Output::Resolve(name) => self.hands.resolver.resolve(self.index, &name),
                 Output::Record(event) => tally.record(event),
             }
         }
         if !self.streaming.is_empty() {
-            self.hands.streams.send(self.index, self.streaming.drain(..));
+            self.hands
+                .streams
+                .send(self.index, self.streaming.drain(..));
         }
     }
 
@@ -328,7 +375,8 @@ impl<E: Engine> Reading<'_, E> {
             return;
         }
         // What cannot be parsed stays here: any shard can count or answer it.
-        let owner = Message::parse(bytes).map_or(self.index, |message| (self.routing.owner)(&message));
+        let owner =
+            Message::parse(bytes).map_or(self.index, |message| (self.routing.owner)(&message));
         match self.parcels.get_mut(usize::from(owner)) {
             Some(parcel) if owner != self.index => {
                 self.tally.datagrams_handed_over += 1;
@@ -349,7 +397,12 @@ impl<E: Engine> Reading<'_, E> {
                 self.tally.sources_refused += 1;
                 if let Some((to, head)) = overload::refusal(self.partitioner, flow, bytes) {
                     // Where even this has no room, silence says the same.
-                    self.port.push(Datagram { to, head, body: bytes::Bytes::new(), token: 0 });
+                    self.port.push(Datagram {
+                        to,
+                        head,
+                        body: bytes::Bytes::new(),
+                        token: 0,
+                    });
                 }
                 false
             }
@@ -360,4 +413,3 @@ impl<E: Engine> Reading<'_, E> {
         }
     }
 }
-

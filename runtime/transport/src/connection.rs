@@ -21,9 +21,6 @@ use crate::streams::{Bounds, Connection, Shared, count};
 /// Bytes of one read; what is more comes with the next, after the others had their turn.
 const READ_BYTES: usize = 16 * 1024;
 
-/// Bytes of a keep-alive frame.
-const CRLF: usize = 2;
-
 /// Messages in one write.
 const WRITE_MESSAGES: usize = 64;
 
@@ -67,9 +64,7 @@ struct Task {
     moved_at: Instant,
     /// When the last message came.
     message_at: Option<Instant>,
-    /// Bytes of a message that isn't complete; unknown while a refused one is thrown away.
-    unframed: Option<usize>,
-    /// When that message began.
+    /// When the message that isn't complete began.
     started_at: Option<Instant>,
     /// Since when bytes wait and none leaves.
     stalled_at: Option<Instant>,
@@ -100,7 +95,6 @@ pub(crate) async fn run(
         written: 0,
         moved_at: Instant::now(),
         message_at: None,
-        unframed: Some(0),
         started_at: None,
         stalled_at: None,
         linger_until: None,
@@ -187,27 +181,20 @@ impl Task {
         let mut offence = None;
         let mut messages = 0;
         self.framer.push(bytes);
-        self.unframed = self.unframed.map(|unframed| unframed + bytes.len());
         while let Some(frame) = self.framer.next() {
             match frame {
                 Frame::Message(bytes) => {
                     messages += 1;
-                    framed(&mut self.unframed, bytes.len());
                     self.gather
                         .message(&self.connection.flow, bytes, &mut answer);
                 }
                 Frame::Refused { head, status } => {
                     messages += 1;
-                    // How much of its body is still to come is known to the framer alone.
-                    self.unframed = None;
                     self.gather.refused(&self.connection.flow, head, status);
                 }
                 // RFC 5626 §4.4.1: a double CRLF is answered by a single one.
-                Frame::Ping => {
-                    answer.extend_from_slice(b"\r\n");
-                    framed(&mut self.unframed, CRLF);
-                }
-                Frame::Pong => framed(&mut self.unframed, CRLF),
+                Frame::Ping => answer.extend_from_slice(b"\r\n"),
+                Frame::Pong => {}
                 Frame::Close(why) => {
                     offence = Some(why);
                     break;
@@ -223,7 +210,7 @@ impl Task {
             self.message_at = Some(self.moved_at);
             self.started_at = None;
         }
-        if self.unframed.is_some_and(|unframed| unframed > 0) {
+        if self.framer.pending() > 0 {
             self.started_at.get_or_insert(self.moved_at);
         } else {
             self.started_at = None;
@@ -365,11 +352,6 @@ impl Task {
         self.shared
             .ended(&self.connection, Undeliverable::Closed, self.writing);
     }
-}
-
-/// A frame of `bytes` is complete.
-fn framed(unframed: &mut Option<usize>, bytes: usize) {
-    *unframed = Some(unframed.map_or(0, |unframed| unframed.saturating_sub(bytes)));
 }
 
 fn is_not_now(error: &io::Error) -> bool {
