@@ -1,13 +1,14 @@
 //! Ports for programs that cannot be asked which one they got.
 
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 /// Below what Linux hands out by itself (32 768 and up), so that nobody gets one between our look and their bind.
 const FIRST: u16 = 20_000;
 const LAST: u16 = 30_000;
 
-/// A port of 127.0.0.1, free for UDP and TCP, with a free one right after it: baresip takes that for TLS.
+/// A port of loopback, free for UDP and TCP, with a free one right after it: baresip takes that for TLS.
 pub fn free_pair() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Test programs run one after the other, but two checkouts may test at once: each begins elsewhere.
@@ -22,9 +23,18 @@ pub fn free_pair() -> u16 {
     panic!("no free port between {FIRST} and {LAST}");
 }
 
+/// Nobody has it, by IPv4 or by IPv6. Where IPv6 is not there, nobody has it there.
 fn is_free(port: u16) -> bool {
-    let address = (Ipv4Addr::LOCALHOST, port);
-    UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok()
+    let addresses = [
+        SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+        SocketAddr::from((Ipv6Addr::LOCALHOST, port)),
+    ];
+    addresses.into_iter().all(|address| {
+        let tried = UdpSocket::bind(address).and_then(|_| TcpListener::bind(address));
+        tried
+            .err()
+            .is_none_or(|error| error.kind() != ErrorKind::AddrInUse)
+    })
 }
 
 #[cfg(test)]
