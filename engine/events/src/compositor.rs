@@ -154,6 +154,7 @@ impl EventState {
             content_type: content_type_of(request),
             body: request.body().into(),
             accepted: now.wall,
+            order: number,
             granted: expires,
             expires_at: Instant::ZERO,
             deadline: Wall::default(),
@@ -190,6 +191,7 @@ impl EventState {
         publication.content_type = content_type_of(request);
         publication.body = request.body().into();
         publication.accepted = now.wall;
+        publication.order = number;
         publication.change = change;
         publication.appends = 0;
         publications.push(publication);
@@ -288,6 +290,7 @@ impl EventState {
             .u32(publication.granted)
             .wall(publication.deadline)
             .wall(publication.accepted)
+            .u64(publication.order)
             .change(publication.change)
             .bytes(publication.content_type.as_bytes())
             .bytes(&publication.body)

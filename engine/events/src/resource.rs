@@ -32,6 +32,8 @@ pub struct Publication {
     pub body: Box<[u8]>,
     /// When this document was accepted (a refresh does not count).
     pub accepted: Wall,
+    /// Grows with each acceptance: of two documents accepted in the same millisecond the later one wins.
+    pub order: u64,
     /// Seconds granted by the last 200.
     pub granted: u32,
     /// When it lapses.

@@ -75,6 +75,7 @@ impl EventState {
             granted: fields.u32()?,
             deadline: fields.wall()?,
             accepted: fields.wall()?,
+            order: fields.u64()?,
             change: fields.change()?,
             content_type: fields.text()?.into(),
             body: fields.bytes()?.into(),
@@ -223,7 +224,7 @@ impl EventState {
     /// Oldest acceptance first, as before; what lapsed while nobody ran is gone before anybody is told anything.
     fn restore_order(&mut self, now: Now, slot: u32) {
         let publications = &mut self.resources[slot as usize].publications;
-        publications.sort_by_key(|publication| (publication.accepted, publication.entity_tag));
+        publications.sort_by_key(|publication| publication.order);
         let lapsed: Vec<Key> = publications
             .iter()
             .filter(|publication| publication.expires_at <= now.monotonic)
@@ -309,7 +310,10 @@ fn apply(subscription: &mut Subscription, appended: &[u8]) -> Result<bool, Unrea
             subscription.cseq_base = fields.u32()?;
             subscription.cseq_starts = fields.u32()?;
         }
-        b'h' => subscription.handling = read_handling(fields.u8()?)?,
+        b'h' => {
+            subscription.handling = read_handling(fields.u8()?)?;
+            subscription.asked = fields.u64()?;
+        }
         _ => return Err(Unreadable("an unknown change of a subscription")),
     }
     Ok(true)

@@ -76,6 +76,12 @@ impl EventState {
         if !self.recompose(slot) {
             return;
         }
+        if self.resources[slot as usize].answered.digest != 0 {
+            // What all had answered is no longer what they see. Without this record a state that changes and changes back
+            // around a crash would be taken for one that everybody knows.
+            self.resources[slot as usize].answered = AnsweredByAll::default();
+            self.put_resource(slot, false);
+        }
         for index in 0..self.resources[slot as usize].subscriptions.len() {
             let subscription = self.resources[slot as usize].subscriptions[index];
             let Subscription { handling, phase, .. } = self.subscriptions[subscription as usize];
@@ -501,9 +507,13 @@ impl EventState {
             return self.end(now, slot, Reason::Rejected);
         }
         subscription.handling = handling;
-        let (key, stored) = (subscription.key, subscription.stored);
+        let (key, stored, resource) = (subscription.key, subscription.stored, subscription.resource);
+        // What was answered before does not cover what she sees from now on.
+        let asked = self.next_number();
+        self.subscriptions[slot as usize].asked = asked;
         if stored {
-            self.append(key, Encoder::new(b'h').u8(handling_byte(handling)).end());
+            self.resources[resource as usize].asked = asked;
+            self.append(key, Encoder::new(b'h').u8(handling_byte(handling)).u64(asked).end());
         }
         // Exempt from the interval: pending → active, and whatever takes something away from a watcher.
         let relaxed = before == Handling::PoliteBlock && handling == Handling::Allow;

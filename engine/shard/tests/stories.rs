@@ -1,0 +1,266 @@
+//! Random stories with crashes at every kind of moment: what users were promised holds at the end of each.
+
+mod world;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use world::{Sent, World, pidf};
+
+#[derive(Clone, Debug)]
+enum Step {
+    Publish { source: usize, note: u8, expires: u16 },
+    Refresh { source: usize },
+    Remove { source: usize },
+    Watch { watcher: usize, expires: u16 },
+    Resubscribe { watcher: usize },
+    Unsubscribe { watcher: usize },
+    /// Answers what is unanswered.
+    Answer,
+    Wait { millis: u32 },
+    Crash,
+    Restart,
+}
+
+/// When the process dies while a request is being handled; the client sends the same bytes again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Death {
+    None,
+    BeforeDurable,
+    AfterDurable,
+}
+
+fn steps() -> impl Strategy<Value = Vec<(Step, Death)>> {
+    let step = prop_oneof![
+        4 => (0..3usize, any::<u8>(), 5..600u16).prop_map(|(source, note, expires)| Step::Publish { source, note, expires }),
+        2 => (0..3usize).prop_map(|source| Step::Refresh { source }),
+        1 => (0..3usize).prop_map(|source| Step::Remove { source }),
+        3 => (0..4usize, 5..600u16).prop_map(|(watcher, expires)| Step::Watch { watcher, expires }),
+        2 => (0..4usize).prop_map(|watcher| Step::Resubscribe { watcher }),
+        1 => (0..4usize).prop_map(|watcher| Step::Unsubscribe { watcher }),
+        4 => Just(Step::Answer),
+        2 => (0..20_000u32).prop_map(|millis| Step::Wait { millis }),
+        1 => Just(Step::Crash),
+        1 => Just(Step::Restart),
+    ];
+    let death = prop_oneof![6 => Just(Death::None), 1 => Just(Death::BeforeDurable), 1 => Just(Death::AfterDurable)];
+    prop::collection::vec((step, death), 1..60)
+}
+
+struct Watcher {
+    answer: Sent,
+    cseq: u32,
+    ended: bool,
+    /// The newest NOTIFY that arrived.
+    newest: u32,
+    body: String,
+}
+
+struct Story {
+    world: World,
+    tags: BTreeMap<usize, (String, u64)>,
+    watchers: BTreeMap<String, Watcher>,
+    seen: usize,
+    dialogs: u32,
+    /// The last NOTIFY of each dialog that was answered in this life, for "nothing new".
+    unanswered: Vec<Sent>,
+}
+
+impl Story {
+    fn new() -> Self {
+        let world = World::new();
+        Self { world, tags: BTreeMap::new(), watchers: BTreeMap::new(), seen: 0, dialogs: 0, unanswered: Vec::new() }
+    }
+
+    fn crash(&mut self) {
+        self.world.crash();
+        self.seen = 0;
+        self.unanswered.clear();
+        self.receive();
+    }
+
+    /// Sends a request, dies where the story says so, and sends the same bytes again until there is an answer.
+    fn request(&mut self, port: u16, text: &str, death: Death) -> Sent {
+        if death != Death::None {
+            self.world.prompt = false;
+            self.world.say(&World::udp(port), text);
+            if death == Death::AfterDurable {
+                self.world.make_durable();
+            }
+            self.world.prompt = true;
+            self.crash();
+        }
+        let before = self.world.sent.len();
+        self.world.say(&World::udp(port), text);
+        let answer = self.world.sent[before..].iter().find(|sent| !sent.is_notify()).expect("every request is answered").clone();
+        self.receive();
+        answer
+    }
+
+    /// What arrived at the watchers.
+    fn receive(&mut self) {
+        for notify in self.world.sent[self.seen..].iter().filter(|sent| sent.is_notify()) {
+            let Some(watcher) = self.watchers.get_mut(notify.need("Call-ID")) else {
+                self.unanswered.push(notify.clone());
+                continue;
+            };
+            let cseq = notify.cseq();
+            assert!(cseq >= watcher.newest, "CSeq never goes back: {cseq} after {}", watcher.newest);
+            assert_eq!(notify.need("From").rsplit_once("tag=").unwrap().1, watcher.answer.to_tag(), "the old dialog");
+            if cseq > watcher.newest {
+                assert!(!watcher.ended, "nothing after the last NOTIFY: {}", notify.head);
+            }
+            watcher.newest = cseq;
+            watcher.body = notify.body.clone();
+            self.unanswered.push(notify.clone());
+        }
+        self.seen = self.world.sent.len();
+    }
+
+    fn answer(&mut self) {
+        while !self.unanswered.is_empty() {
+            for notify in std::mem::take(&mut self.unanswered) {
+                self.world.ok(&notify);
+                if notify.need("Subscription-State").starts_with("terminated")
+                    && let Some(watcher) = self.watchers.get_mut(notify.need("Call-ID"))
+                {
+                    watcher.ended = true;
+                }
+            }
+            self.receive();
+        }
+    }
+
+    fn publish(&mut self, source: usize, note: u8, expires: u16, death: Death) {
+        let known = self.tags.get(&source).map(|(tag, _)| format!("SIP-If-Match: {tag}\r\n")).unwrap_or_default();
+        let fields = format!("{known}Content-Type: application/pidf+xml\r\nExpires: {expires}\r\n");
+        let text = self.world.publish_text(&fields, &pidf("open", &format!("note{note}")));
+        let answer = self.request(6000, &text, death);
+        self.published(source, &answer, expires);
+    }
+
+    fn published(&mut self, source: usize, answer: &Sent, expires: u16) {
+        let now = self.world.now.monotonic.as_micros();
+        match answer.status() {
+            200 => {
+                let end = now + u64::from(expires) * 1_000_000;
+                self.tags.insert(source, (answer.need("SIP-ETag").to_owned(), end));
+            }
+            412 => {
+                let (_, end) = self.tags.remove(&source).expect("412 for a tag we had");
+                assert!(end <= now + 1_000_000, "an acknowledged entity-tag was forgotten before its time");
+            }
+            status => panic!("{status}"),
+        }
+    }
+
+    fn tagged(&mut self, source: usize, fields: &str, death: Death) -> Option<Sent> {
+        let (tag, _) = self.tags.get(&source)?.clone();
+        let text = self.world.publish_text(&format!("SIP-If-Match: {tag}\r\n{fields}"), "");
+        Some(self.request(6000, &text, death))
+    }
+
+    fn watch(&mut self, watcher: usize, expires: u16, death: Death) {
+        self.dialogs += 1;
+        let name = format!("w{watcher}d{}", self.dialogs);
+        let port = 7000 + watcher as u16;
+        let text = self.world.subscribe_text(&name, port, &format!("Expires: {expires}\r\n"));
+        let answer = self.request(port, &text, death);
+        assert_eq!(answer.status(), 200);
+        let (newest, body) = self.unanswered.iter().rfind(|notify| notify.need("Call-ID") == format!("sub-{name}"))
+            .map(|notify| (notify.cseq(), notify.body.clone())).unwrap_or_default();
+        let watcher = Watcher { answer, cseq: 1, ended: false, newest, body };
+        self.watchers.insert(format!("sub-{name}"), watcher);
+    }
+
+    fn resubscribe(&mut self, watcher: usize, expires: u16, death: Death) {
+        let port = 7000 + watcher as u16;
+        let found = self.watchers.iter_mut().find(|(name, each)| name.starts_with(&format!("sub-w{watcher}d")) && !each.ended);
+        let Some((name, each)) = found else { return };
+        each.cseq += 1;
+        let (name, answer, cseq) = (name.clone(), each.answer.clone(), each.cseq);
+        let fields = format!("Expires: {expires}\r\n");
+        let text = self.world.resubscribe_text(name.trim_start_matches("sub-"), port, &answer, cseq, &fields);
+        let answer = self.request(port, &text, death);
+        assert!(matches!(answer.status(), 200 | 481), "{}", answer.head);
+        if answer.status() == 481 {
+            self.watchers.remove(&name);
+        }
+    }
+
+    fn step(&mut self, step: Step, death: Death) {
+        match step {
+            Step::Publish { source, note, expires } => self.publish(source, note, expires, death),
+            Step::Refresh { source } => {
+                if let Some(answer) = self.tagged(source, "Expires: 300\r\n", death) {
+                    self.published(source, &answer, 300);
+                }
+            }
+            Step::Remove { source } => {
+                if let Some(answer) = self.tagged(source, "Expires: 0\r\n", death) {
+                    assert!(matches!(answer.status(), 200 | 412));
+                    self.tags.remove(&source);
+                }
+            }
+            Step::Watch { watcher, expires } => self.watch(watcher, expires, death),
+            Step::Resubscribe { watcher } => self.resubscribe(watcher, 300, death),
+            Step::Unsubscribe { watcher } => self.resubscribe(watcher, 0, death),
+            Step::Answer => self.answer(),
+            Step::Wait { millis } => {
+                self.world.advance(Duration::from_millis(u64::from(millis)));
+                self.receive();
+            }
+            Step::Crash => self.crash(),
+            Step::Restart => {
+                self.world.stop_and_start();
+                self.seen = 0;
+                self.unanswered.clear();
+                self.receive();
+            }
+        }
+    }
+
+    /// What holds at the end of every story.
+    fn end(mut self) {
+        self.answer();
+        let text = self.world.subscribe_text("judge", 7999, "Expires: 0\r\n");
+        let before = self.world.sent.len();
+        self.request(7999, &text, Death::None);
+        let truth = self.world.notifies(before).pop().expect("a fetch shows the state").body;
+        self.answer();
+        let live = self.world.shard.counts().subscriptions;
+        let told = self.watchers.values().filter(|watcher| !watcher.ended).collect::<Vec<_>>();
+        assert!(live <= told.len(), "{live} subscriptions, {} watchers know of one", told.len());
+        if live == told.len() {
+            for watcher in told {
+                assert_eq!(watcher.body, truth, "every watcher ends with the composition of the live publications");
+            }
+        }
+        let published = self.world.shard.counts().publications;
+        assert!(published <= self.tags.len(), "no publication that its source does not know of");
+        // And when all has ended, nothing is left.
+        for _ in 0..30 {
+            self.world.advance(Duration::from_secs(30));
+            self.receive();
+            self.answer();
+        }
+        let counts = self.world.shard.counts();
+        assert_eq!((counts.presentities, counts.publications, counts.subscriptions), (0, 0, 0));
+        assert!(self.world.disk.is_empty(), "{:?}", self.world.disk);
+        assert_eq!(self.world.shard.remembered(), 0);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_was_acknowledged_holds(steps in steps()) {
+        let mut story = Story::new();
+        for (step, death) in steps {
+            story.step(step, death);
+        }
+        story.end();
+    }
+}
