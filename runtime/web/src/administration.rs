@@ -1,0 +1,62 @@
+//! Whom the routes ask.
+
+use serde_json::{Map, Value};
+
+/// What the program can be asked. Called on threads that may block for a moment.
+pub trait Administration: Send + Sync + 'static {
+    /// Ready, or why not: state not loaded, a socket not open, draining.
+    ///
+    /// # Errors
+    /// One line for people.
+    fn readiness(&self) -> Result<(), String>;
+
+    /// What runs, since when.
+    fn status(&self) -> Value;
+
+    /// Reads the configuration again and says what was taken over and what waits for a restart.
+    ///
+    /// # Errors
+    /// Nothing was changed, and why.
+    fn reload(&self) -> Result<Value, Refusal>;
+
+    /// Begins to hand watchers away; the process ends when that is done.
+    ///
+    /// # Errors
+    /// Why not.
+    fn drain(&self) -> Result<Value, Refusal>;
+}
+
+/// An answer that is no, as RFC 9457 writes it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal {
+    /// HTTP status.
+    pub status: u16,
+    /// In a few words.
+    pub title: String,
+    /// The particulars, for people.
+    pub detail: String,
+    /// The particulars, for programs.
+    pub members: Map<String, Value>,
+}
+
+impl Refusal {
+    /// Without particulars for programs.
+    pub fn new(status: u16, title: &str, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            title: title.to_owned(),
+            detail: detail.into(),
+            members: Map::new(),
+        }
+    }
+
+    /// The object of RFC 9457 §3.
+    pub fn to_json(&self) -> Value {
+        let mut object = self.members.clone();
+        object.insert("type".to_owned(), "about:blank".into());
+        object.insert("title".to_owned(), self.title.as_str().into());
+        object.insert("status".to_owned(), self.status.into());
+        object.insert("detail".to_owned(), self.detail.as_str().into());
+        Value::Object(object)
+    }
+}

@@ -1,0 +1,170 @@
+//! Asks a server that runs: over its `admin.sock`, or over HTTP where TIDINGS_ADMIN names a URL.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::http::{Method, Request, header};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::socket::through_short_path;
+
+/// 4 MiB of answer is more than a status of 256 shards. Beyond it: an error.
+const ANSWER_BYTES_MAX: usize = 4 << 20;
+
+/// Whom to ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A socket in the file system.
+    Socket(PathBuf),
+    /// `http://HOST:PORT`, with a token where there is one.
+    Url {
+        /// `HOST:PORT`.
+        authority: String,
+        /// For `Authorization: Bearer`.
+        token: Option<String>,
+    },
+}
+
+impl Target {
+    /// As TIDINGS_ADMIN is written.
+    ///
+    /// # Errors
+    /// What would be right.
+    pub fn parse(text: &str, token: Option<String>) -> Result<Self, String> {
+        if text.starts_with("https://") {
+            return Err(format!(
+                "{text}: https is not built yet; name the socket or an http:// URL"
+            ));
+        }
+        let Some(rest) = text.strip_prefix("http://") else {
+            return Ok(Self::Socket(PathBuf::from(text)));
+        };
+        let host = rest.trim_end_matches('/');
+        if host.is_empty() || host.contains(['/', '@', ' ']) {
+            return Err(format!("{text}: not http://HOST:PORT"));
+        }
+        let has_port = host
+            .rsplit_once(':')
+            .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+        let authority = if has_port {
+            host.to_owned()
+        } else {
+            format!("{host}:80")
+        };
+        Ok(Self::Url { authority, token })
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(path) => write!(f, "{}", path.display()),
+            Self::Url { authority, .. } => write!(f, "http://{authority}"),
+        }
+    }
+}
+
+/// What came back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// Why nothing came back.
+#[derive(Debug)]
+pub enum CallError {
+    /// Nobody listens there.
+    NobodyThere(io::Error),
+    /// The answer took too long.
+    Timeout,
+    /// What was spoken was not HTTP as we know it.
+    Broken(String),
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NobodyThere(error) => write!(f, "{error}"),
+            Self::Timeout => f.write_str("no answer in time"),
+            Self::Broken(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for CallError {}
+
+/// One request and its answer.
+///
+/// # Errors
+/// Nobody there, no answer within `timeout`, or not HTTP.
+pub async fn call(
+    target: &Target,
+    method: Method,
+    path: &str,
+    timeout: Duration,
+) -> Result<Answer, CallError> {
+    tokio::time::timeout(timeout, ask(target, method, path))
+        .await
+        .unwrap_or(Err(CallError::Timeout))
+}
+
+async fn ask(target: &Target, method: Method, path: &str) -> Result<Answer, CallError> {
+    let mut request = Request::builder().method(method).uri(path);
+    match target {
+        Target::Socket(socket) => {
+            let stream =
+                through_short_path(socket, |path| std::os::unix::net::UnixStream::connect(path));
+            let stream = stream.and_then(|stream| {
+                stream.set_nonblocking(true)?;
+                tokio::net::UnixStream::from_std(stream)
+            });
+            request = request.header(header::HOST, "localhost");
+            exchange(stream.map_err(CallError::NobodyThere)?, request).await
+        }
+        Target::Url { authority, token } => {
+            let stream = tokio::net::TcpStream::connect(authority.as_str())
+                .await
+                .map_err(CallError::NobodyThere)?;
+            request = request.header(header::HOST, authority);
+            if let Some(token) = token {
+                request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+            }
+            exchange(stream, request).await
+        }
+    }
+}
+
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: axum::http::request::Builder,
+) -> Result<Answer, CallError> {
+    let broken = |error: &dyn fmt::Display| CallError::Broken(error.to_string());
+    let request = request
+        .body(Body::empty())
+        .map_err(|error| broken(&error))?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| broken(&error))?;
+    let driver = tokio::spawn(connection);
+    let response = sender
+        .send_request(request)
+        .await
+        .map_err(|error| broken(&error))?;
+    let status = response.status().as_u16();
+    let body = to_bytes(Body::new(response.into_body()), ANSWER_BYTES_MAX)
+        .await
+        .map_err(|error| broken(&error))?;
+    driver.abort();
+    Ok(Answer {
+        status,
+        body: body.to_vec(),
+    })
+}

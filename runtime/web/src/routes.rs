@@ -1,0 +1,158 @@
+//! Which path asks what.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde_json::Value;
+
+use crate::{Administration, Refusal};
+
+/// No request of ours has a body worth mentioning. Beyond it: 413.
+const BODY_BYTES_MAX: u64 = 65_536;
+
+type Asked = Arc<dyn Administration>;
+
+/// `serves = ["health"]`: `/healthz` and `/readyz`.
+pub fn health_routes(asked: Asked) -> Router {
+    bounded(health()).with_state(asked)
+}
+
+/// What `admin.sock` serves: health, `/api/v1/status`, `/api/v1/reload`, `/api/v1/drain`.
+pub fn admin_routes(asked: Asked) -> Router {
+    let api = Router::new()
+        .route("/api/v1/status", get(status))
+        .route("/api/v1/reload", post(reload))
+        .route("/api/v1/drain", post(drain));
+    bounded(health().merge(api)).with_state(asked)
+}
+
+fn health() -> Router<Asked> {
+    Router::new()
+        .route("/healthz", get(alive))
+        .route("/readyz", get(ready))
+}
+
+fn bounded(router: Router<Asked>) -> Router<Asked> {
+    router
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn(bound_body))
+}
+
+async fn bound_body(request: Request, next: Next) -> Response {
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > BODY_BYTES_MAX) {
+        return refused(&Refusal::new(
+            413,
+            "Content Too Large",
+            format!("at most {BODY_BYTES_MAX} bytes"),
+        ));
+    }
+    next.run(request).await
+}
+
+async fn alive(headers: HeaderMap) -> Response {
+    told(&headers, StatusCode::OK, "alive", None)
+}
+
+async fn ready(State(asked): State<Asked>, headers: HeaderMap) -> Response {
+    match asked.readiness() {
+        Ok(()) => told(&headers, StatusCode::OK, "ready", None),
+        Err(why) => told(
+            &headers,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not ready",
+            Some(&why),
+        ),
+    }
+}
+
+/// Text for people and probes, JSON for those who ask for it.
+fn told(headers: &HeaderMap, status: StatusCode, word: &str, why: Option<&str>) -> Response {
+    let wants_json = headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.contains("application/json"));
+    let (kind, body) = if wants_json {
+        let mut object = serde_json::json!({ "status": word });
+        if let Some(why) = why {
+            object["why"] = why.into();
+        }
+        ("application/json", format!("{object}\n"))
+    } else {
+        let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+        ("text/plain; charset=utf-8", format!("{word}{why}\n"))
+    };
+    answer(status, kind, body)
+}
+
+async fn status(State(asked): State<Asked>) -> Response {
+    ask(asked, |asked| Ok(asked.status())).await
+}
+
+async fn reload(State(asked): State<Asked>) -> Response {
+    ask(asked, |asked| asked.reload()).await
+}
+
+async fn drain(State(asked): State<Asked>) -> Response {
+    ask(asked, |asked| asked.drain()).await
+}
+
+/// Asks where waiting for a disk or a shard holds up nobody else.
+async fn ask(
+    asked: Asked,
+    question: impl FnOnce(&dyn Administration) -> Result<Value, Refusal> + Send + 'static,
+) -> Response {
+    match tokio::task::spawn_blocking(move || question(asked.as_ref())).await {
+        Ok(Ok(value)) => answer(StatusCode::OK, "application/json", format!("{value}\n")),
+        Ok(Err(refusal)) => refused(&refusal),
+        Err(_) => refused(&Refusal::new(
+            500,
+            "Internal Server Error",
+            "the question was not answered; see the log",
+        )),
+    }
+}
+
+async fn unknown(uri: Uri) -> Response {
+    refused(&Refusal::new(
+        404,
+        "Not Found",
+        format!("nothing is served at {}", uri.path()),
+    ))
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Response {
+    refused(&Refusal::new(
+        405,
+        "Method Not Allowed",
+        format!("{method} does nothing at {}", uri.path()),
+    ))
+}
+
+fn refused(refusal: &Refusal) -> Response {
+    let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    answer(
+        status,
+        "application/problem+json",
+        format!("{}\n", refusal.to_json()),
+    )
+}
+
+fn answer(status: StatusCode, kind: &'static str, body: String) -> Response {
+    let mut response = (status, Body::from(body)).into_response();
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
