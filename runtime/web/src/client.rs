@@ -120,8 +120,16 @@ async fn ask(target: &Target, method: Method, path: &str) -> Result<Answer, Call
     let mut request = Request::builder().method(method).uri(path);
     match target {
         Target::Socket(socket) => {
-            let stream =
-                through_short_path(socket, |path| std::os::unix::net::UnixStream::connect(path));
+            // Connecting may wait for a place in the server's queue; not on this thread, so that the timeout holds.
+            let socket = socket.clone();
+            let connect = move || {
+                through_short_path(&socket, |path| {
+                    std::os::unix::net::UnixStream::connect(path)
+                })
+            };
+            let stream = tokio::task::spawn_blocking(connect)
+                .await
+                .unwrap_or_else(|error| Err(io::Error::other(error)));
             let stream = stream.and_then(|stream| {
                 stream.set_nonblocking(true)?;
                 tokio::net::UnixStream::from_std(stream)
