@@ -197,6 +197,19 @@ impl Presence {
         into.push(child);
     }
 
+    /// Whether it says nothing at all.
+    pub fn is_empty(&self) -> bool {
+        [
+            &self.tuples,
+            &self.notes,
+            &self.persons,
+            &self.devices,
+            &self.others,
+        ]
+        .iter()
+        .all(|part| part.is_empty())
+    }
+
     /// The document in the order of the schema (RFC 3863 §4.1.1): tuples, notes, then the rest.
     pub fn into_element(self) -> Element {
         let mut root = Element::new(Name::new(NAMESPACE, "presence"));
@@ -218,35 +231,35 @@ impl Presence {
     }
 }
 
-/// What a tuple, person or device is, apart from how it is at the moment: its contact, service, devices and class.
+/// What a tuple, person or device is, apart from how it is at the moment: a service by contact, service-id, version, devices and
+/// class, a person by class, a device by deviceID.
 pub fn nature(element: &Element) -> Vec<u8> {
-    let mut devices: Vec<String> = data_model::device_ids(element).collect();
-    devices.sort_unstable();
-    devices.dedup();
-    let service = element.element(oma_pres::URI, "service-description");
-    let of_service = |local| {
-        service
-            .and_then(|service| service.element(oma_pres::URI, local))
-            .map(Element::text)
-    };
-    let contact = element.element(URI, "contact").map(Element::text);
     let mut out = element.name.local.as_bytes().to_vec();
-    for (mark, part) in [
-        (1, contact),
-        (2, of_service("service-id")),
-        (3, of_service("version")),
-        (4, data_model::class(element)),
-    ] {
-        // Absent and empty are not the same; no text holds these marks.
+    // Absent and empty are not the same; no text holds these marks.
+    let mut push = |mark: u8, part: Option<String>| {
         if let Some(text) = part {
             out.push(mark);
             out.extend_from_slice(text.as_bytes());
         }
+    };
+    if &*element.name.local == "tuple" {
+        let service = element.element(oma_pres::URI, "service-description");
+        let of_service = |local| {
+            service
+                .and_then(|service| service.element(oma_pres::URI, local))
+                .map(Element::text)
+        };
+        push(1, element.element(URI, "contact").map(Element::text));
+        push(2, of_service("service-id"));
+        push(3, of_service("version"));
     }
-    for device in devices {
-        out.push(5);
-        out.extend_from_slice(device.as_bytes());
+    if &*element.name.local != "device" {
+        push(4, data_model::class(element));
     }
+    let mut devices: Vec<String> = data_model::device_ids(element).collect();
+    devices.sort_unstable();
+    devices.dedup();
+    devices.into_iter().for_each(|device| push(5, Some(device)));
     out
 }
 
