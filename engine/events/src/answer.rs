@@ -18,7 +18,11 @@ pub struct Rejection {
 impl Rejection {
     /// A refusal with a reason phrase of its own.
     pub fn new(status: u16, reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, reason: reason.into(), fields: Vec::new() }
+        Self {
+            status,
+            reason: reason.into(),
+            fields: Vec::new(),
+        }
     }
 
     /// Adds a header field.

@@ -42,8 +42,17 @@ impl EventState {
         change: LastChange,
     ) -> Result<Published, Rejection> {
         let now = context.now;
-        if let Some(Done::Published { entity_tag: tag, partition, expires }) = self.already_done(change) {
-            return Ok(Published { entity_tag: entity_tag(*partition, *tag), expires: *expires, key: None });
+        if let Some(Done::Published {
+            entity_tag: tag,
+            partition,
+            expires,
+        }) = self.already_done(change)
+        {
+            return Ok(Published {
+                entity_tag: entity_tag(*partition, *tag),
+                expires: *expires,
+                key: None,
+            });
         }
         // RFC 3903 §6 step 2.
         let package = self.package(request)?;
@@ -61,8 +70,12 @@ impl EventState {
             self.check_body(package, context, request)?;
         }
         match existing {
-            Some((slot, index)) if expires == 0 => Ok(self.remove_publication(now, slot, index, change)),
-            Some((slot, index)) if body.is_empty() => Ok(self.refresh_publication(now, slot, index, expires, change)),
+            Some((slot, index)) if expires == 0 => {
+                Ok(self.remove_publication(now, slot, index, change))
+            }
+            Some((slot, index)) if body.is_empty() => {
+                Ok(self.refresh_publication(now, slot, index, expires, change))
+            }
             Some((slot, index)) => {
                 self.room_for(slot, Some(index), body.len(), context)?;
                 Ok(self.modify_publication(now, slot, index, expires, request, change))
@@ -72,7 +85,11 @@ impl EventState {
             None if expires == 0 => {
                 let number = self.next_number();
                 let partition = self.partitioner.partition(context.presentity);
-                Ok(Published { entity_tag: entity_tag(partition, number), expires: 0, key: None })
+                Ok(Published {
+                    entity_tag: entity_tag(partition, number),
+                    expires: 0,
+                    key: None,
+                })
             }
             None => {
                 if let Some(why) = context.full {
@@ -88,12 +105,19 @@ impl EventState {
         }
     }
 
-    fn find_publication(&self, package: u8, presentity: &str, tag: &str) -> Result<(u32, usize), Rejection> {
+    fn find_publication(
+        &self,
+        package: u8,
+        presentity: &str,
+        tag: &str,
+    ) -> Result<(u32, usize), Rejection> {
         // RFC 3903 §6 step 3: an unknown or lapsed tag never creates a publication.
         let unknown = || Rejection::new(412, "");
         let partition = self.partitioner.partition(presentity);
         let number = read_entity_tag(tag, partition).ok_or_else(unknown)?;
-        let slot = *self.by_name[usize::from(package)].get(presentity).ok_or_else(unknown)?;
+        let slot = *self.by_name[usize::from(package)]
+            .get(presentity)
+            .ok_or_else(unknown)?;
         let index = self.resources[slot as usize]
             .publications
             .iter()
@@ -102,35 +126,64 @@ impl EventState {
         Ok((slot, index))
     }
 
-    fn check_body(&self, package: u8, context: Context<'_>, request: &Message<'_>) -> Result<(), Rejection> {
+    fn check_body(
+        &self,
+        package: u8,
+        context: Context<'_>,
+        request: &Message<'_>,
+    ) -> Result<(), Rejection> {
         let package = self.packages[usize::from(package)];
-        let unsupported = || Rejection::new(415, "").with(Name::Accept, package.publish_types.join(", "));
+        let unsupported =
+            || Rejection::new(415, "").with(Name::Accept, package.publish_types.join(", "));
         if request.body().len() > context.limits.body_bytes_max as usize {
             return Err(Rejection::new(413, ""));
         }
         let content_type = request.content_type()?.ok_or_else(unsupported)?;
-        let known = package.publish_types.iter().find(|known| content_type.matches(known)).ok_or_else(unsupported)?;
+        let known = package
+            .publish_types
+            .iter()
+            .find(|known| content_type.matches(known))
+            .ok_or_else(unsupported)?;
         // RFC 3261 §8.2.3: a content coding that isn't understood is 415 as well.
         let coding = request.header(Name::ContentEncoding).unwrap_or(b"identity");
         if !coding.eq_ignore_ascii_case(b"identity") {
             return Err(unsupported().with(Name::AcceptEncoding, "identity"));
         }
-        (package.check)(known, request.body(), context.limits).map_err(|refusal| match refusal.status {
-            415 => unsupported(),
-            status => Rejection::new(status, refusal.reason),
+        (package.check)(known, request.body(), context.limits).map_err(|refusal| {
+            match refusal.status {
+                415 => unsupported(),
+                status => Rejection::new(status, refusal.reason),
+            }
         })
     }
 
     /// Bounds of one user: how many sources, how large together.
-    fn room_for(&self, slot: u32, replaced: Option<usize>, bytes: usize, context: Context<'_>) -> Result<(), Rejection> {
+    fn room_for(
+        &self,
+        slot: u32,
+        replaced: Option<usize>,
+        bytes: usize,
+        context: Context<'_>,
+    ) -> Result<(), Rejection> {
         let publications = &self.resources[slot as usize].publications;
-        if replaced.is_none() && publications.len() >= context.limits.publications_per_user_max as usize {
+        if replaced.is_none()
+            && publications.len() >= context.limits.publications_per_user_max as usize
+        {
             return Err(Rejection::new(403, "Too many publications of this user"));
         }
-        let others = publications.iter().enumerate().filter(|(index, _)| Some(*index) != replaced);
-        let total = bytes + others.map(|(_, publication)| publication.body.len()).sum::<usize>();
+        let others = publications
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| Some(*index) != replaced);
+        let total = bytes
+            + others
+                .map(|(_, publication)| publication.body.len())
+                .sum::<usize>();
         if total > context.limits.view_bytes_max as usize {
-            return Err(Rejection::new(413, "The publications of this user are too large together"));
+            return Err(Rejection::new(
+                413,
+                "The publications of this user are too large together",
+            ));
         }
         Ok(())
     }
@@ -203,7 +256,14 @@ impl EventState {
     }
 
     /// RFC 3903 §6: a refresh extends, gives a new tag, changes nothing that a watcher could see.
-    fn refresh_publication(&mut self, now: Now, slot: u32, index: usize, expires: u32, change: LastChange) -> Published {
+    fn refresh_publication(
+        &mut self,
+        now: Now,
+        slot: u32,
+        index: usize,
+        expires: u32,
+        change: LastChange,
+    ) -> Published {
         let number = self.next_number();
         let publication = &mut self.resources[slot as usize].publications[index];
         publication.entity_tag = number;
@@ -226,31 +286,60 @@ impl EventState {
         self.published(slot, index)
     }
 
-    fn remove_publication(&mut self, now: Now, slot: u32, index: usize, change: LastChange) -> Published {
+    fn remove_publication(
+        &mut self,
+        now: Now,
+        slot: u32,
+        index: usize,
+        change: LastChange,
+    ) -> Published {
         let number = self.next_number();
         let publication = self.resources[slot as usize].publications.remove(index);
         self.cancel_timer(publication.timer);
         self.publications -= 1;
         let partition = publication.key.partition();
         let name = self.resources[slot as usize].name.clone();
-        self.happened.push_back(Happened::Unpublished(name, "removed"));
+        self.happened
+            .push_back(Happened::Unpublished(name, "removed"));
         // Remembered a little while: the same request again, after a crash, gets the same answer.
-        self.append(publication.key, Encoder::new(b'g').u64(number).change(change).end());
-        self.timers.set(now.monotonic + RETRANSMISSIONS_LAST, Timer::Forget(publication.key));
+        self.append(
+            publication.key,
+            Encoder::new(b'g').u64(number).change(change).end(),
+        );
+        self.timers.set(
+            now.monotonic + RETRANSMISSIONS_LAST,
+            Timer::Forget(publication.key),
+        );
         self.changed(now, slot);
         self.release_resource(slot);
         // RFC 3903 §6 step 6: a removal's 200 still has an entity-tag, and Expires 0.
-        Published { entity_tag: entity_tag(partition, number), expires: 0, key: None }
+        Published {
+            entity_tag: entity_tag(partition, number),
+            expires: 0,
+            key: None,
+        }
     }
 
     pub(crate) fn publication_expires(&mut self, now: Now, slot: u32, key: Key) {
-        let Some(resource) = self.resources.get_mut(slot as usize) else { return };
-        let Some(index) = resource.publications.iter().position(|publication| publication.key == key) else { return };
+        let Some(resource) = self.resources.get_mut(slot as usize) else {
+            return;
+        };
+        let Some(index) = resource
+            .publications
+            .iter()
+            .position(|publication| publication.key == key)
+        else {
+            return;
+        };
         let name = resource.name.clone();
         resource.publications.remove(index);
         self.publications -= 1;
-        self.happened.push_back(Happened::Unpublished(name, "expired"));
-        self.records.push(machine::Record { key, op: machine::Op::Remove });
+        self.happened
+            .push_back(Happened::Unpublished(name, "expired"));
+        self.records.push(machine::Record {
+            key,
+            op: machine::Op::Remove,
+        });
         self.changed(now, slot);
         self.release_resource(slot);
     }
@@ -258,9 +347,14 @@ impl EventState {
     /// The 200 has left: the granted time counts from here (RFC 3903 §6, standards §1.2).
     pub fn publication_acknowledged(&mut self, now: Now, presentity: &str, key: Key) {
         for package in 0..self.by_name.len() {
-            let Some(slot) = self.by_name[package].get(presentity).copied() else { continue };
+            let Some(slot) = self.by_name[package].get(presentity).copied() else {
+                continue;
+            };
             let publications = &self.resources[slot as usize].publications;
-            if let Some(index) = publications.iter().position(|publication| publication.key == key) {
+            if let Some(index) = publications
+                .iter()
+                .position(|publication| publication.key == key)
+            {
                 let granted = publications[index].granted;
                 let deadline = publications[index].deadline;
                 self.grant(now, slot, index, granted);
@@ -276,7 +370,14 @@ impl EventState {
         publication.expires_at = now.monotonic + lasts;
         publication.deadline = now.wall + lasts;
         let (key, at, old) = (publication.key, publication.expires_at, publication.timer);
-        let timer = self.set_timer(old, at, Timer::PublicationExpires { resource: slot, key });
+        let timer = self.set_timer(
+            old,
+            at,
+            Timer::PublicationExpires {
+                resource: slot,
+                key,
+            },
+        );
         self.resources[slot as usize].publications[index].timer = timer;
     }
 
@@ -302,8 +403,13 @@ impl EventState {
         let resource = &self.resources[slot as usize];
         let publication = &resource.publications[index];
         let tag = entity_tag(publication.key.partition(), publication.entity_tag);
-        self.happened.push_back(Happened::Published(resource.name.clone(), tag.clone()));
-        Published { entity_tag: tag, expires: publication.granted, key: Some(publication.key) }
+        self.happened
+            .push_back(Happened::Published(resource.name.clone(), tag.clone()));
+        Published {
+            entity_tag: tag,
+            expires: publication.granted,
+            key: Some(publication.key),
+        }
     }
 }
 
@@ -319,5 +425,10 @@ fn granted(request: &Message<'_>, context: Context<'_>) -> Result<u32, Rejection
 }
 
 fn content_type_of(request: &Message<'_>) -> Box<str> {
-    request.header(Name::ContentType).map(String::from_utf8_lossy).unwrap_or_default().as_ref().into()
+    request
+        .header(Name::ContentType)
+        .map(String::from_utf8_lossy)
+        .unwrap_or_default()
+        .as_ref()
+        .into()
 }

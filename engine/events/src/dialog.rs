@@ -46,7 +46,10 @@ impl Dialog {
             }
             routes.push_str(route.text());
         }
-        let event = request.header(sip::Name::Event).map(String::from_utf8_lossy).unwrap_or_default();
+        let event = request
+            .header(sip::Name::Event)
+            .map(String::from_utf8_lossy)
+            .unwrap_or_default();
         Self::pack([
             essentials.call_id,
             essentials.to.uri,
@@ -72,12 +75,21 @@ impl Dialog {
         for field in fields {
             packed.extend_from_slice(field.as_bytes());
         }
-        let strict = first_route(fields[Field::Routes as usize]).is_some_and(|first| !is_loose(first));
-        Some(Self { packed: packed.into(), strict })
+        let strict =
+            first_route(fields[Field::Routes as usize]).is_some_and(|first| !is_loose(first));
+        Some(Self {
+            packed: packed.into(),
+            strict,
+        })
     }
 
     fn field(&self, field: Field) -> &str {
-        let length = |index: usize| usize::from(u16::from_le_bytes([self.packed[2 * index], self.packed[2 * index + 1]]));
+        let length = |index: usize| {
+            usize::from(u16::from_le_bytes([
+                self.packed[2 * index],
+                self.packed[2 * index + 1],
+            ]))
+        };
         let start = 2 * FIELDS + (0..field as usize).map(length).sum::<usize>();
         std::str::from_utf8(&self.packed[start..start + length(field as usize)]).unwrap_or_default()
     }
@@ -92,11 +104,18 @@ impl Dialog {
         let mut fields = [""; FIELDS];
         let mut start = 2 * FIELDS;
         for (index, field) in fields.iter_mut().enumerate() {
-            let length = usize::from(u16::from_le_bytes([*bytes.get(2 * index)?, *bytes.get(2 * index + 1)?]));
+            let length = usize::from(u16::from_le_bytes([
+                *bytes.get(2 * index)?,
+                *bytes.get(2 * index + 1)?,
+            ]));
             *field = std::str::from_utf8(bytes.get(start..start + length)?).ok()?;
             start += length;
         }
-        if start != bytes.len() { None } else { Self::pack(fields) }
+        if start != bytes.len() {
+            None
+        } else {
+            Self::pack(fields)
+        }
     }
 
     /// The same dialog with a new remote target (RFC 6665 §4.4.1, RFC 3261 §12.2.2).
@@ -161,11 +180,36 @@ impl Dialog {
             }
         }
         // RFC 3261 §12.2.1.1: From is our URI of the dialog with our tag, To the peer's with hers.
-        push(out, &["Max-Forwards: 70\r\nFrom: <", self.field(Field::LocalUri), ">;tag="]);
+        push(
+            out,
+            &[
+                "Max-Forwards: 70\r\nFrom: <",
+                self.field(Field::LocalUri),
+                ">;tag=",
+            ],
+        );
         notify.tag.write(out);
-        push(out, &["\r\nTo: ", self.field(Field::Remote), "\r\nCall-ID: ", self.call_id(), "\r\nCSeq: "]);
+        push(
+            out,
+            &[
+                "\r\nTo: ",
+                self.field(Field::Remote),
+                "\r\nCall-ID: ",
+                self.call_id(),
+                "\r\nCSeq: ",
+            ],
+        );
         write_number(out, u64::from(notify.cseq));
-        push(out, &[" NOTIFY\r\nContact: <", notify.contact, ">\r\nEvent: ", self.event(), "\r\nSubscription-State: "]);
+        push(
+            out,
+            &[
+                " NOTIFY\r\nContact: <",
+                notify.contact,
+                ">\r\nEvent: ",
+                self.event(),
+                "\r\nSubscription-State: ",
+            ],
+        );
         match notify.state {
             State::Active(expires) => {
                 push(out, &["active;expires="]);
@@ -300,7 +344,9 @@ impl Branch {
 
 /// The URI of the Contact that a SUBSCRIBE must have (RFC 6665 §4.1.2.1: it forms a dialog).
 pub fn contact_of<'b>(request: &Message<'b>) -> Result<&'b str, Rejection> {
-    let contact = request.contact()?.ok_or_else(|| Rejection::new(400, "No Contact"))?;
+    let contact = request
+        .contact()?
+        .ok_or_else(|| Rejection::new(400, "No Contact"))?;
     match Uri::parse(contact.uri) {
         Ok(uri) if matches!(uri.scheme, sip::Scheme::Sip | sip::Scheme::Sips) => Ok(contact.uri),
         _ => Err(Rejection::new(400, "Contact is not a SIP URI")),
@@ -325,7 +371,10 @@ fn first_route(routes: &str) -> Option<&str> {
 }
 
 fn route_uri(route: &str) -> &str {
-    route.rfind('<').and_then(|open| route[open + 1..].split('>').next()).unwrap_or(route)
+    route
+        .rfind('<')
+        .and_then(|open| route[open + 1..].split('>').next())
+        .unwrap_or(route)
 }
 
 fn is_loose(route: &str) -> bool {
@@ -337,12 +386,26 @@ fn unfold(value: &str) -> String {
     if !value.contains(['\r', '\n']) {
         return value.to_owned();
     }
-    value.split(['\r', '\n']).map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+    value
+        .split(['\r', '\n'])
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn write_via(out: &mut Vec<u8>, notify: &NotifyHead<'_>) {
     // The branch comes first: the kernel steers the response by it (runtime/transport/steering).
-    push(out, &["Via: SIP/2.0/", notify.via_transport, " ", notify.sent_by, ";branch="]);
+    push(
+        out,
+        &[
+            "Via: SIP/2.0/",
+            notify.via_transport,
+            " ",
+            notify.sent_by,
+            ";branch=",
+        ],
+    );
     notify.branch.write(out);
     out.extend_from_slice(b";rport\r\n");
 }
@@ -385,6 +448,12 @@ fn read_hex(text: &str) -> Option<u64> {
     let canonical = !text.is_empty()
         && text.len() <= 16
         && (text.len() == 1 || !text.starts_with('0'))
-        && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    if canonical { u64::from_str_radix(text, 16).ok() } else { None }
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if canonical {
+        u64::from_str_radix(text, 16).ok()
+    } else {
+        None
+    }
 }

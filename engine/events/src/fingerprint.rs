@@ -10,7 +10,9 @@ pub struct Fingerprint(pub u64);
 impl Fingerprint {
     /// The fingerprint of a request whose essentials were found usable.
     pub fn of(request: &Message<'_>, partitioner: &Partitioner) -> Self {
-        let Ok(essentials) = request.essentials() else { return Self(0) };
+        let Ok(essentials) = request.essentials() else {
+            return Self(0);
+        };
         let mut text = Vec::with_capacity(256);
         let parts = [
             essentials.via.branch.unwrap_or_default(),

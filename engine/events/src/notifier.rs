@@ -59,8 +59,23 @@ impl EventState {
         }
         self.refuse_second_dialog(&dialog, request)?;
         self.room_for_subscription(package, context, context.limits)?;
-        let tag = self.begin(context, package, notify_type, dialog, request, change, origin, handling, expires);
-        Ok(Subscribed { status: status(context.presence, handling), tag, expires, key: Some(key_of(tag)) })
+        let tag = self.begin(
+            context,
+            package,
+            notify_type,
+            dialog,
+            request,
+            change,
+            origin,
+            handling,
+            expires,
+        );
+        Ok(Subscribed {
+            status: status(context.presence, handling),
+            tag,
+            expires,
+            key: Some(key_of(tag)),
+        })
     }
 
     /// The same request again, after a crash: the same answer, and nothing begins twice.
@@ -69,19 +84,38 @@ impl EventState {
             Done::Subscribed(key) => {
                 let subscription = &self.subscriptions[*self.by_key.get(key)? as usize];
                 let status = status(context.presence, subscription.handling);
-                Some(Subscribed { status, tag: subscription.tag(), expires: subscription.granted, key: None })
+                Some(Subscribed {
+                    status,
+                    tag: subscription.tag(),
+                    expires: subscription.granted,
+                    key: None,
+                })
             }
-            Done::Unsubscribed { tag } => Some(Subscribed { status: 200, tag: *tag, expires: 0, key: None }),
+            Done::Unsubscribed { tag } => Some(Subscribed {
+                status: 200,
+                tag: *tag,
+                expires: 0,
+                key: None,
+            }),
             Done::Published { .. } => None,
         }
     }
 
     /// RFC 3261 §8.2.2.2: the same request by two paths is 482. RFC 3856 §6.9: one SUBSCRIBE, one dialog.
-    fn refuse_second_dialog(&self, dialog: &Dialog, request: &Message<'_>) -> Result<(), Rejection> {
-        let Some(key) = self.by_dialog.get(&self.dialog_hash(dialog)) else { return Ok(()) };
-        let Some(slot) = self.by_key.get(key) else { return Ok(()) };
+    fn refuse_second_dialog(
+        &self,
+        dialog: &Dialog,
+        request: &Message<'_>,
+    ) -> Result<(), Rejection> {
+        let Some(key) = self.by_dialog.get(&self.dialog_hash(dialog)) else {
+            return Ok(());
+        };
+        let Some(slot) = self.by_key.get(key) else {
+            return Ok(());
+        };
         let subscription = &self.subscriptions[*slot as usize];
-        let same = subscription.dialog.call_id() == dialog.call_id() && subscription.dialog.remote_tag() == dialog.remote_tag();
+        let same = subscription.dialog.call_id() == dialog.call_id()
+            && subscription.dialog.remote_tag() == dialog.remote_tag();
         if same && request.cseq()?.number == subscription.remote_cseq {
             return Err(Rejection::new(482, "Merged request"));
         }
@@ -96,7 +130,12 @@ impl EventState {
         self.partitioner.hash(&text)
     }
 
-    fn room_for_subscription(&self, package: u8, context: Context<'_>, limits: &Limits) -> Result<(), Rejection> {
+    fn room_for_subscription(
+        &self,
+        package: u8,
+        context: Context<'_>,
+        limits: &Limits,
+    ) -> Result<(), Rejection> {
         if let Some(why) = context.full {
             return Err(Rejection::unavailable(why, 30));
         }
@@ -106,14 +145,24 @@ impl EventState {
         if watching >= limits.subscriptions_per_presentity_max as usize {
             return Err(Rejection::new(403, "Too many watchers of this user"));
         }
-        let own = self.watchers.get(context.identity).copied().unwrap_or_default();
+        let own = self
+            .watchers
+            .get(context.identity)
+            .copied()
+            .unwrap_or_default();
         if own >= limits.subscriptions_per_watcher_max {
-            return Err(Rejection::new(403, "Too many subscriptions of this watcher"));
+            return Err(Rejection::new(
+                403,
+                "Too many subscriptions of this watcher",
+            ));
         }
         Ok(())
     }
 
-    #[expect(clippy::too_many_arguments, reason = "each is a different thing that the request or the rules said")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a different thing that the request or the rules said"
+    )]
     fn begin(
         &mut self,
         context: Context<'_>,
@@ -140,7 +189,11 @@ impl EventState {
             notify_type,
             handling,
             // RFC 6665 §4.4.3: a fetch ends with its first NOTIFY.
-            phase: if expires == 0 { Phase::Ending(Reason::Timeout) } else { Phase::Live },
+            phase: if expires == 0 {
+                Phase::Ending(Reason::Timeout)
+            } else {
+                Phase::Live
+            },
             stored: expires > 0,
             remote_cseq: request.cseq().map(|cseq| cseq.number).unwrap_or_default(),
             cseq_base: 0,
@@ -164,7 +217,10 @@ impl EventState {
             expiry: None,
         };
         let tag = subscription.tag();
-        let (name, watcher) = (self.resources[resource as usize].name.clone(), subscription.watcher.clone());
+        let (name, watcher) = (
+            self.resources[resource as usize].name.clone(),
+            subscription.watcher.clone(),
+        );
         let slot = self.insert(subscription);
         if expires > 0 {
             self.resources[resource as usize].asked = self.subscriptions[slot as usize].asked;
@@ -182,9 +238,13 @@ impl EventState {
             Some((shared, _)) => shared.clone(),
             None => subscription.watcher,
         };
-        *self.watchers.entry(subscription.watcher.clone()).or_insert(0) += 1;
+        *self
+            .watchers
+            .entry(subscription.watcher.clone())
+            .or_insert(0) += 1;
         let (key, resource) = (subscription.key, subscription.resource);
-        self.by_dialog.insert(self.dialog_hash(&subscription.dialog), key);
+        self.by_dialog
+            .insert(self.dialog_hash(&subscription.dialog), key);
         subscription.place = self.resources[resource as usize].subscriptions.len() as u32;
         let slot = self.subscriptions.insert(subscription) as u32;
         self.resources[resource as usize].subscriptions.push(slot);
@@ -221,16 +281,7 @@ impl EventState {
             false => acceptable(self.packages[usize::from(package)], request)?,
         };
         let expires = granted(request, context.presence)?;
-        let contact = match request.contact()? {
-            Some(_) => Some(contact_of(request)?),
-            None => None,
-        };
-        let moved = match contact.filter(|contact| *contact != subscription.dialog.contact()) {
-            Some(contact) => {
-                Some(subscription.dialog.with_contact(contact).ok_or_else(|| Rejection::new(413, "Dialog too large"))?)
-            }
-            None => None,
-        };
+        let moved = moved(&subscription.dialog, request)?;
         let asked = self.next_number();
         let subscription = &mut self.subscriptions[slot as usize];
         let rewritten = moved.is_some() || subscription.appends >= APPENDS_MAX;
@@ -247,14 +298,31 @@ impl EventState {
         self.resources[subscription.resource as usize].asked = asked;
         let status = status(context.presence, subscription.handling);
         if expires == 0 {
+            if rewritten {
+                self.put_subscription(slot);
+            }
             self.end(context.now, slot, Reason::Timeout);
-            return Ok(Subscribed { status: 200, tag, expires: 0, key: None });
+            return Ok(Subscribed {
+                status: 200,
+                tag,
+                expires: 0,
+                key: None,
+            });
         }
         self.grant_subscription(context.now, slot, expires);
-        if rewritten { self.put_subscription(slot) } else { self.append_refresh(slot) }
+        if rewritten {
+            self.put_subscription(slot)
+        } else {
+            self.append_refresh(slot)
+        }
         // RFC 6665 §4.2.1.2: a refresh is answered with the whole state again.
         self.owe(slot, Owed::AtOnce);
-        Ok(Subscribed { status, tag, expires, key: Some(key_of(tag)) })
+        Ok(Subscribed {
+            status,
+            tag,
+            expires,
+            key: Some(key_of(tag)),
+        })
     }
 
     fn find_dialog(&self, request: &Message<'_>, tag: Tag) -> Result<u32, Rejection> {
@@ -279,13 +347,20 @@ impl EventState {
         subscription.granted = expires;
         subscription.expires_at = now.monotonic + lasts;
         subscription.deadline = now.wall + lasts;
-        let (key, at, old) = (subscription.key, subscription.expires_at, subscription.expiry);
-        self.subscriptions[slot as usize].expiry = self.set_timer(old, at, Timer::SubscriptionExpires(key));
+        let (key, at, old) = (
+            subscription.key,
+            subscription.expires_at,
+            subscription.expiry,
+        );
+        self.subscriptions[slot as usize].expiry =
+            self.set_timer(old, at, Timer::SubscriptionExpires(key));
     }
 
     /// The 2xx has left: the granted time counts from here.
     pub fn subscription_acknowledged(&mut self, now: Now, key: Key) {
-        let Some(slot) = self.by_key.get(&key).copied() else { return };
+        let Some(slot) = self.by_key.get(&key).copied() else {
+            return;
+        };
         let subscription = &self.subscriptions[slot as usize];
         if subscription.phase == Phase::Live {
             let (granted, deadline) = (subscription.granted, subscription.deadline);
@@ -295,7 +370,9 @@ impl EventState {
     }
 
     pub(crate) fn subscription_expires(&mut self, now: Now, key: Key) {
-        let Some(slot) = self.by_key.get(&key).copied() else { return };
+        let Some(slot) = self.by_key.get(&key).copied() else {
+            return;
+        };
         let subscription = &mut self.subscriptions[slot as usize];
         subscription.expiry = None;
         if subscription.phase == Phase::Live {
@@ -331,7 +408,8 @@ impl EventState {
         let name = self.resources[subscription.resource as usize].name.clone();
         self.cancel_timer(timer);
         if let Phase::Ending(reason) = phase {
-            self.happened.push_back(Happened::Unsubscribed(name, watcher, reason.name()));
+            self.happened
+                .push_back(Happened::Unsubscribed(name, watcher, reason.name()));
         }
         self.owe(slot, Owed::AtOnce);
     }
@@ -346,7 +424,12 @@ impl EventState {
         if self.by_dialog.get(&hash) == Some(&subscription.key) {
             self.by_dialog.remove(&hash);
         }
-        if let Some(hop) = subscription.in_flight.as_ref().map(|flight| flight.hop).filter(|hop| *hop != 0) {
+        if let Some(hop) = subscription
+            .in_flight
+            .as_ref()
+            .map(|flight| flight.hop)
+            .filter(|hop| *hop != 0)
+        {
             self.freed_hops.push(hop);
         }
         if let Some(count) = self.watchers.get_mut(&subscription.watcher) {
@@ -357,8 +440,13 @@ impl EventState {
         }
         let resource = &mut self.resources[subscription.resource as usize];
         let name = resource.name.clone();
-        resource.subscriptions.swap_remove(subscription.place as usize);
-        let moved = resource.subscriptions.get(subscription.place as usize).copied();
+        resource
+            .subscriptions
+            .swap_remove(subscription.place as usize);
+        let moved = resource
+            .subscriptions
+            .get(subscription.place as usize)
+            .copied();
         if resource.subscriptions.is_empty() {
             resource.view = None;
         }
@@ -366,7 +454,11 @@ impl EventState {
             self.subscriptions[moved as usize].place = subscription.place;
         }
         if let Some(why) = why.filter(|_| subscription.stored) {
-            self.happened.push_back(Happened::Unsubscribed(name, subscription.watcher.clone(), why));
+            self.happened.push_back(Happened::Unsubscribed(
+                name,
+                subscription.watcher.clone(),
+                why,
+            ));
         }
         self.forget(now, &subscription);
         self.settle(&subscription);
@@ -377,11 +469,18 @@ impl EventState {
         if !subscription.stored {
             return;
         }
-        if subscription.phase == Phase::Ending(Reason::Timeout) && now.wall.since(subscription.change.at) < RETRANSMISSIONS_LAST
+        if subscription.phase == Phase::Ending(Reason::Timeout)
+            && now.wall.since(subscription.change.at) < RETRANSMISSIONS_LAST
         {
             // It was ended by a request that may come again: remembered, and the last NOTIFY is not repeated.
-            self.lazy_records.push(machine::Record { key: subscription.key, op: machine::Op::Append(Encoder::new(b'f').end()) });
-            self.timers.set(now.monotonic + RETRANSMISSIONS_LAST, Timer::Forget(subscription.key));
+            self.lazy_records.push(machine::Record {
+                key: subscription.key,
+                op: machine::Op::Append(Encoder::new(b'f').end()),
+            });
+            self.timers.set(
+                now.monotonic + RETRANSMISSIONS_LAST,
+                Timer::Forget(subscription.key),
+            );
         } else {
             self.remove_lazily(subscription.key);
         }
@@ -415,6 +514,21 @@ impl EventState {
     }
 }
 
+/// The dialog with the remote target that this SUBSCRIBE names, where that is a new one (RFC 3261 §12.2.2).
+fn moved(dialog: &Dialog, request: &Message<'_>) -> Result<Option<Dialog>, Rejection> {
+    if request.contact()?.is_none() {
+        return Ok(None);
+    }
+    let contact = contact_of(request)?;
+    if contact == dialog.contact() {
+        return Ok(None);
+    }
+    let moved = dialog.with_contact(contact);
+    Ok(Some(
+        moved.ok_or_else(|| Rejection::new(413, "Dialog too large"))?,
+    ))
+}
+
 fn refresh_fields(record: Encoder, subscription: &Subscription) -> Encoder {
     record
         .u32(subscription.remote_cseq)
@@ -436,9 +550,17 @@ pub(crate) const fn handling_byte(handling: Handling) -> u8 {
 }
 
 fn origin_bytes(origin: Origin) -> Vec<u8> {
-    let transport = if origin.transport.is_reliable() { 't' } else { 'u' };
+    let transport = if origin.transport.is_reliable() {
+        't'
+    } else {
+        'u'
+    };
     let next_hop = if origin.is_next_hop { '!' } else { '-' };
-    format!("{} {transport}{next_hop} {}", origin.listener.0, origin.peer).into_bytes()
+    format!(
+        "{} {transport}{next_hop} {}",
+        origin.listener.0, origin.peer
+    )
+    .into_bytes()
 }
 
 pub(crate) fn key_of(tag: Tag) -> Key {
@@ -476,7 +598,9 @@ fn granted(request: &Message<'_>, presence: &Presence) -> Result<u32, Rejection>
     match request.expires()? {
         None => Ok(bounds.default),
         Some(0) => Ok(0),
-        Some(expires) if expires < bounds.min && expires < 3600 => Err(Rejection::interval_too_brief(bounds.min)),
+        Some(expires) if expires < bounds.min && expires < 3600 => {
+            Err(Rejection::interval_too_brief(bounds.min))
+        }
         Some(expires) => Ok(expires.min(bounds.max)),
     }
 }

@@ -97,10 +97,16 @@ impl Resource {
         let sources: Vec<Source<'_>> = self
             .publications
             .iter()
-            .map(|publication| Source { body: &publication.body, accepted: publication.accepted })
+            .map(|publication| Source {
+                body: &publication.body,
+                accepted: publication.accepted,
+            })
             .collect();
         let body = Bytes::from((package.compose)(&self.name, &sources));
-        View { digest: digest(&body), body }
+        View {
+            digest: digest(&body),
+            body,
+        }
     }
 
     /// Nothing needs it any more.

@@ -23,7 +23,9 @@ impl EventState {
         chain: &[Vec<u8>],
         presence_of: &dyn Fn(&str) -> Presence,
     ) -> Result<(), Unreadable> {
-        let (first, rest) = chain.split_first().ok_or(Unreadable("an object without a beginning"))?;
+        let (first, rest) = chain
+            .split_first()
+            .ok_or(Unreadable("an object without a beginning"))?;
         let mut fields = Decoder::new(first);
         match fields.u8()? {
             b'P' => self.restore_publication(now, key, &mut fields, rest, presence_of),
@@ -40,7 +42,9 @@ impl EventState {
     ) -> Result<u32, Unreadable> {
         let package = fields.text()?;
         let index = self.packages.iter().position(|known| known.name == package);
-        let index = index.ok_or(Unreadable("an event package that this version does not have"))?;
+        let index = index.ok_or(Unreadable(
+            "an event package that this version does not have",
+        ))?;
         let name = fields.text()?;
         Ok(self.resource(index as u8, name, &presence_of(name)))
     }
@@ -55,7 +59,10 @@ impl EventState {
         let resource = &mut self.resources[slot as usize];
         resource.key = key;
         resource.stored = true;
-        resource.answered = AnsweredByAll { digest: fields.u64()?, stamp: fields.u64()? };
+        resource.answered = AnsweredByAll {
+            digest: fields.u64()?,
+            stamp: fields.u64()?,
+        };
         resource.published = fields.u8()? != 0;
         Ok(())
     }
@@ -95,9 +102,14 @@ impl EventState {
                 b'g' => {
                     let entity_tag = fields.u64()?;
                     let change = fields.change()?;
-                    let done = Done::Published { entity_tag, partition: key.partition(), expires: 0 };
+                    let done = Done::Published {
+                        entity_tag,
+                        partition: key.partition(),
+                        expires: 0,
+                    };
                     self.remember(now, change, done);
-                    self.timers.set(now.monotonic + RETRANSMISSIONS_LAST, Timer::Forget(key));
+                    self.timers
+                        .set(now.monotonic + RETRANSMISSIONS_LAST, Timer::Forget(key));
                     self.release_resource(slot);
                     return Ok(());
                 }
@@ -112,7 +124,10 @@ impl EventState {
             expires: publication.granted,
         };
         self.remember(now, publication.change, done);
-        let timer = Timer::PublicationExpires { resource: slot, key };
+        let timer = Timer::PublicationExpires {
+            resource: slot,
+            key,
+        };
         publication.timer = Some(self.timers.set(publication.expires_at, timer));
         self.publications += 1;
         self.resources[slot as usize].publications.push(publication);
@@ -128,50 +143,20 @@ impl EventState {
         presence_of: &dyn Fn(&str) -> Presence,
     ) -> Result<(), Unreadable> {
         let resource = self.restored_resource(fields, presence_of)?;
-        let watcher: Arc<str> = fields.text()?.into();
-        let dialog = Dialog::from_bytes(fields.bytes()?).ok_or(Unreadable("a dialog that does not read"))?;
-        let (salt, cseq_base, cseq_starts, sent) = (fields.u32()?, fields.u32()?, fields.u32()?, fields.u32()?);
-        let origin = read_origin(fields.bytes()?)?;
-        let refreshed = Refreshed::read(fields)?;
-        let mut subscription = Subscription {
-            key,
-            salt,
-            resource,
-            place: 0,
-            watcher,
-            dialog,
-            origin,
-            notify_type: refreshed.notify_type,
-            handling: refreshed.handling,
-            phase: Phase::Live,
-            stored: true,
-            remote_cseq: refreshed.remote_cseq,
-            // What this life said before the record was written counts, what it said after does not: lives are far apart.
-            cseq_base: cseq_base.wrapping_add(sent),
-            cseq_starts,
-            sent: 0,
-            granted: refreshed.granted,
-            expires_at: Instant::ZERO,
-            deadline: refreshed.deadline,
-            asked: refreshed.asked,
-            change: refreshed.change,
-            appends: u8::try_from(rest.len()).unwrap_or(u8::MAX),
-            owed: Owed::Nothing,
-            queued: false,
-            answered: 0,
-            unsettled: false,
-            notified_at: None,
-            failures: 0,
-            hold_until: None,
-            in_flight: None,
-            wake: None,
-            expiry: None,
-        };
+        let mut subscription = read_subscription(key, resource, fields)?;
+        subscription.appends = u8::try_from(rest.len()).unwrap_or(u8::MAX);
         for appended in rest {
             if !apply(&mut subscription, appended)? {
                 // It ended by a request, and the last NOTIFY was answered: only the request's answer is remembered.
-                self.remember(now, subscription.change, Done::Unsubscribed { tag: subscription.tag() });
-                self.timers.set(now.monotonic + RETRANSMISSIONS_LAST, Timer::Forget(key));
+                self.remember(
+                    now,
+                    subscription.change,
+                    Done::Unsubscribed {
+                        tag: subscription.tag(),
+                    },
+                );
+                self.timers
+                    .set(now.monotonic + RETRANSMISSIONS_LAST, Timer::Forget(key));
                 self.release_resource(resource);
                 return Ok(());
             }
@@ -181,7 +166,9 @@ impl EventState {
         let (change, phase, asked) = (subscription.change, subscription.phase, subscription.asked);
         let done = match phase {
             Phase::Live => Done::Subscribed(key),
-            Phase::Ending(_) => Done::Unsubscribed { tag: subscription.tag() },
+            Phase::Ending(_) => Done::Unsubscribed {
+                tag: subscription.tag(),
+            },
         };
         self.remember(now, change, done);
         let at = subscription.expires_at;
@@ -189,7 +176,8 @@ impl EventState {
         let newest = &mut self.resources[resource as usize].asked;
         *newest = (*newest).max(asked);
         if phase == Phase::Live {
-            self.subscriptions[slot as usize].expiry = Some(self.timers.set(at, Timer::SubscriptionExpires(key)));
+            self.subscriptions[slot as usize].expiry =
+                Some(self.timers.set(at, Timer::SubscriptionExpires(key)));
         }
         Ok(())
     }
@@ -204,14 +192,19 @@ impl EventState {
     /// After the last `restore`: what lapsed meanwhile is gone, every watcher is decided by the rules that hold now, and
     /// who may not know the newest state is owed a NOTIFY.
     pub fn restored(&mut self, now: Now, decide: impl FnMut(&str, &str) -> Option<Handling>) {
-        self.timers.set(now.monotonic + RETRANSMISSIONS_LAST, Timer::ForgetChanges);
+        self.timers
+            .set(now.monotonic + RETRANSMISSIONS_LAST, Timer::ForgetChanges);
         let resources: Vec<u32> = self.resources.iter().map(|(slot, _)| slot as u32).collect();
         for slot in &resources {
             self.restore_order(now, *slot);
         }
         let over = |subscription: &Subscription| subscription.expires_at <= now.monotonic;
-        let lapsed: Vec<Key> =
-            self.subscriptions.iter().filter(|(_, each)| over(each)).map(|(_, each)| each.key).collect();
+        let lapsed: Vec<Key> = self
+            .subscriptions
+            .iter()
+            .filter(|(_, each)| over(each))
+            .map(|(_, each)| each.key)
+            .collect();
         for key in lapsed {
             self.subscription_expires(now, key);
         }
@@ -257,6 +250,55 @@ impl EventState {
             }
         }
     }
+}
+
+/// Reads the first bytes of a subscription: as it was when they were written.
+fn read_subscription(
+    key: Key,
+    resource: u32,
+    fields: &mut Decoder<'_>,
+) -> Result<Subscription, Unreadable> {
+    let watcher: Arc<str> = fields.text()?.into();
+    let dialog =
+        Dialog::from_bytes(fields.bytes()?).ok_or(Unreadable("a dialog that does not read"))?;
+    let (salt, cseq_base, cseq_starts, sent) =
+        (fields.u32()?, fields.u32()?, fields.u32()?, fields.u32()?);
+    let origin = read_origin(fields.bytes()?)?;
+    let refreshed = Refreshed::read(fields)?;
+    Ok(Subscription {
+        key,
+        salt,
+        resource,
+        place: 0,
+        watcher,
+        dialog,
+        origin,
+        notify_type: refreshed.notify_type,
+        handling: refreshed.handling,
+        phase: Phase::Live,
+        stored: true,
+        remote_cseq: refreshed.remote_cseq,
+        // What this life said before the record was written counts, what it said after does not: lives are far apart.
+        cseq_base: cseq_base.wrapping_add(sent),
+        cseq_starts,
+        sent: 0,
+        granted: refreshed.granted,
+        expires_at: Instant::ZERO,
+        deadline: refreshed.deadline,
+        asked: refreshed.asked,
+        change: refreshed.change,
+        appends: 0,
+        owed: Owed::Nothing,
+        queued: false,
+        answered: 0,
+        unsettled: false,
+        notified_at: None,
+        failures: 0,
+        hold_until: None,
+        in_flight: None,
+        wake: None,
+        expiry: None,
+    })
 }
 
 /// What a refresh writes.
@@ -331,13 +373,22 @@ fn read_handling(byte: u8) -> Result<Handling, Unreadable> {
 
 fn read_origin(bytes: &[u8]) -> Result<Origin, Unreadable> {
     let bad = Unreadable("an origin that does not read");
-    let mut words = std::str::from_utf8(bytes).map_err(|_| bad.clone())?.split(' ');
-    let listener = words.next().and_then(|word| word.parse().ok()).ok_or(bad.clone())?;
+    let mut words = std::str::from_utf8(bytes)
+        .map_err(|_| bad.clone())?
+        .split(' ');
+    let listener = words
+        .next()
+        .and_then(|word| word.parse().ok())
+        .ok_or(bad.clone())?;
     let how = words.next().ok_or(bad.clone())?;
     let peer: SocketAddr = words.next().and_then(|word| word.parse().ok()).ok_or(bad)?;
     Ok(Origin {
         listener: ListenerId(listener),
-        transport: if how.starts_with('t') { Transport::Tcp } else { Transport::Udp },
+        transport: if how.starts_with('t') {
+            Transport::Tcp
+        } else {
+            Transport::Udp
+        },
         peer,
         connection: None,
         is_next_hop: how.ends_with('!'),
@@ -346,5 +397,7 @@ fn read_origin(bytes: &[u8]) -> Result<Origin, Unreadable> {
 
 /// Stored as wall deadline and granted interval: never longer than granted, whatever the wall clock did.
 fn time_left(now: Now, deadline: Wall, granted: u32) -> Duration {
-    deadline.since(now.wall).min(Duration::from_secs(u64::from(granted)))
+    deadline
+        .since(now.wall)
+        .min(Duration::from_secs(u64::from(granted)))
 }

@@ -84,7 +84,9 @@ impl EventState {
         }
         for index in 0..self.resources[slot as usize].subscriptions.len() {
             let subscription = self.resources[slot as usize].subscriptions[index];
-            let Subscription { handling, phase, .. } = self.subscriptions[subscription as usize];
+            let Subscription {
+                handling, phase, ..
+            } = self.subscriptions[subscription as usize];
             if handling == Handling::Allow && phase == Phase::Live {
                 self.owe(subscription, Owed::Change);
             }
@@ -98,14 +100,22 @@ impl EventState {
 
     /// Whether any NOTIFY is owed, waits or is unanswered.
     pub fn is_quiet(&self) -> bool {
-        self.ring.is_empty() && self.resources.iter().all(|(_, resource)| resource.unsettled == 0)
+        self.ring.is_empty()
+            && self
+                .resources
+                .iter()
+                .all(|(_, resource)| resource.unsettled == 0)
     }
 
     /// The next subscription whose NOTIFY may leave now. Presentities take turns, so that none holds up the others.
     pub fn next_owed(&mut self, now: Now) -> Option<Key> {
         while let Some(resource) = self.ring.pop_front() {
-            let Some(state) = self.resources.get_mut(resource as usize) else { continue };
-            let Some(slot) = state.owed.pop_front() else { continue };
+            let Some(state) = self.resources.get_mut(resource as usize) else {
+                continue;
+            };
+            let Some(slot) = state.owed.pop_front() else {
+                continue;
+            };
             if !state.owed.is_empty() {
                 self.ring.push_back(resource);
             }
@@ -124,7 +134,9 @@ impl EventState {
         let key = subscription.key;
         let owed = subscription.owed;
         let interval = self.resources[subscription.resource as usize].interval;
-        let mut earliest = subscription.hold_until.filter(|_| subscription.phase == Phase::Live);
+        let mut earliest = subscription
+            .hold_until
+            .filter(|_| subscription.phase == Phase::Live);
         if owed == Owed::Change {
             if self.body(slot).digest == self.subscriptions[slot as usize].answered {
                 // It changed and changed back: nothing new to say.
@@ -133,7 +145,11 @@ impl EventState {
                 return None;
             }
             // RFC 3856 §6.10: the newest state leaves when the interval ends.
-            earliest = earliest.max(self.subscriptions[slot as usize].notified_at.map(|at| at + interval));
+            earliest = earliest.max(
+                self.subscriptions[slot as usize]
+                    .notified_at
+                    .map(|at| at + interval),
+            );
         }
         if let Some(at) = earliest.filter(|at| *at > now.monotonic) {
             self.wake_at(slot, at);
@@ -143,8 +159,12 @@ impl EventState {
     }
 
     fn wake_at(&mut self, slot: u32, at: Instant) {
-        let (key, old) = (self.subscriptions[slot as usize].key, self.subscriptions[slot as usize].wake);
-        self.subscriptions[slot as usize].wake = self.set_timer(old, at, Timer::SubscriptionWakes(key));
+        let (key, old) = (
+            self.subscriptions[slot as usize].key,
+            self.subscriptions[slot as usize].wake,
+        );
+        self.subscriptions[slot as usize].wake =
+            self.set_timer(old, at, Timer::SubscriptionWakes(key));
     }
 
     /// What this watcher may see now: one rendered body for all who see the same (decision 5).
@@ -152,10 +172,11 @@ impl EventState {
         let subscription = &self.subscriptions[slot as usize];
         let resource = subscription.resource;
         match (subscription.phase, subscription.handling) {
-            (Phase::Ending(Reason::Rejected | Reason::Deactivated | Reason::NoResource), _) | (_, Handling::Block) => {
+            (Phase::Ending(Reason::Rejected | Reason::Deactivated | Reason::NoResource), _)
+            | (_, Handling::Block) => View::default(),
+            (_, Handling::Confirm) if self.resources[resource as usize].pending_body_is_empty => {
                 View::default()
             }
-            (_, Handling::Confirm) if self.resources[resource as usize].pending_body_is_empty => View::default(),
             (_, Handling::Confirm | Handling::PoliteBlock) => self.neutral(resource),
             (_, Handling::Allow) => self.view(resource),
         }
@@ -163,7 +184,9 @@ impl EventState {
 
     /// The subscription, for choosing the way of its NOTIFY.
     pub fn subscription(&self, key: Key) -> Option<&Subscription> {
-        self.by_key.get(&key).map(|slot| &self.subscriptions[*slot as usize])
+        self.by_key
+            .get(&key)
+            .map(|slot| &self.subscriptions[*slot as usize])
     }
 
     /// Canonical address of record of the presentity that a subscription is to.
@@ -180,7 +203,9 @@ impl EventState {
 
     /// What was parked may be asked for again.
     pub fn requeue(&mut self, key: Key) {
-        let Some(slot) = self.by_key.get(&key).copied() else { return };
+        let Some(slot) = self.by_key.get(&key).copied() else {
+            return;
+        };
         let subscription = &mut self.subscriptions[slot as usize];
         if !std::mem::take(&mut subscription.queued) {
             return;
@@ -194,7 +219,9 @@ impl EventState {
 
     /// Bytes of the NOTIFY that would leave now, roughly: for the choice of the transport (RFC 3261 §18.1.1).
     pub fn notify_bytes(&mut self, key: Key) -> usize {
-        let Some(slot) = self.by_key.get(&key).copied() else { return 0 };
+        let Some(slot) = self.by_key.get(&key).copied() else {
+            return 0;
+        };
         let body = match &self.subscriptions[slot as usize].in_flight {
             Some(flight) => flight.body.len(),
             None => self.body(slot).body.len(),
@@ -241,7 +268,10 @@ impl EventState {
         subscription.cseq_base = subscription.cseq(starts);
         subscription.cseq_starts = starts;
         subscription.sent = 0;
-        let record = Encoder::new(b'c').u32(subscription.cseq_base).u32(starts).end();
+        let record = Encoder::new(b'c')
+            .u32(subscription.cseq_base)
+            .u32(starts)
+            .end();
         let (key, stored) = (subscription.key, subscription.stored);
         if stored {
             self.append(key, record);
@@ -249,7 +279,12 @@ impl EventState {
     }
 
     /// Composes again what is in flight: neither head nor datagram was kept.
-    pub fn recompose_notify(&mut self, key: Key, way: Way<'_>, another_transport: bool) -> Option<Notify> {
+    pub fn recompose_notify(
+        &mut self,
+        key: Key,
+        way: Way<'_>,
+        another_transport: bool,
+    ) -> Option<Notify> {
         let slot = *self.by_key.get(&key)?;
         let flight = self.subscriptions[slot as usize].in_flight.as_mut()?;
         if another_transport {
@@ -262,7 +297,8 @@ impl EventState {
     fn write_notify(&self, slot: u32, way: Way<'_>) -> Option<Notify> {
         let subscription = &self.subscriptions[slot as usize];
         let flight = subscription.in_flight.as_ref()?;
-        let package = self.packages[usize::from(self.resources[subscription.resource as usize].package)];
+        let package =
+            self.packages[usize::from(self.resources[subscription.resource as usize].package)];
         let tag = subscription.tag();
         let mut head = Vec::with_capacity(640);
         subscription.dialog.write_notify(
@@ -270,7 +306,11 @@ impl EventState {
             &NotifyHead {
                 via_transport: way.via_transport,
                 sent_by: way.sent_by,
-                branch: Branch { tag, cseq: flight.cseq, attempt: flight.attempt },
+                branch: Branch {
+                    tag,
+                    cseq: flight.cseq,
+                    attempt: flight.attempt,
+                },
                 tag,
                 cseq: flight.cseq,
                 contact: way.contact,
@@ -283,14 +323,22 @@ impl EventState {
                 content_length: flight.body.len(),
             },
         );
-        Some(Notify { key: subscription.key, head, body: flight.body.clone() })
+        Some(Notify {
+            key: subscription.key,
+            head,
+            body: flight.body.clone(),
+        })
     }
 
     /// The NOTIFY really leaves: its timers run from here.
     pub fn notify_left(&mut self, now: Now, key: Key, reliable: bool) {
-        let Some(slot) = self.by_key.get(&key).copied() else { return };
+        let Some(slot) = self.by_key.get(&key).copied() else {
+            return;
+        };
         let subscription = &mut self.subscriptions[slot as usize];
-        let Some(flight) = &mut subscription.in_flight else { return };
+        let Some(flight) = &mut subscription.in_flight else {
+            return;
+        };
         let client = NonInviteClient::start(now.monotonic, reliable);
         flight.since.get_or_insert(now.monotonic);
         let wake = client.poll_timeout();
@@ -304,7 +352,10 @@ impl EventState {
     /// The next NOTIFY that must be sent again.
     pub fn next_resend(&mut self) -> Option<Key> {
         while let Some(key) = self.resend.pop_front() {
-            if self.subscription(key).is_some_and(|subscription| subscription.in_flight.is_some()) {
+            if self
+                .subscription(key)
+                .is_some_and(|subscription| subscription.in_flight.is_some())
+            {
                 return Some(key);
             }
         }
@@ -312,7 +363,9 @@ impl EventState {
     }
 
     pub(crate) fn subscription_wakes(&mut self, now: Now, key: Key) {
-        let Some(slot) = self.by_key.get(&key).copied() else { return };
+        let Some(slot) = self.by_key.get(&key).copied() else {
+            return;
+        };
         let subscription = &mut self.subscriptions[slot as usize];
         subscription.wake = None;
         let Some(flight) = &mut subscription.in_flight else {
@@ -352,9 +405,13 @@ impl EventState {
 
     /// The NOTIFY could not be sent. Tried again until it would have timed out.
     pub fn notify_undeliverable(&mut self, now: Now, key: Key) {
-        let Some(slot) = self.by_key.get(&key).copied() else { return };
+        let Some(slot) = self.by_key.get(&key).copied() else {
+            return;
+        };
         let subscription = &mut self.subscriptions[slot as usize];
-        let Some(flight) = &mut subscription.in_flight else { return };
+        let Some(flight) = &mut subscription.in_flight else {
+            return;
+        };
         let since = *flight.since.get_or_insert(now.monotonic);
         let hop = std::mem::take(&mut flight.hop);
         flight.client = None;
@@ -371,15 +428,28 @@ impl EventState {
     }
 
     /// A response with a branch of ours. `false`: nobody waits for it.
-    pub fn handle_notify_response(&mut self, now: Now, branch: Branch, status: u16, retry_after: Option<u32>) -> bool {
-        let Some(slot) = self.by_key.get(&key_of(branch.tag)).copied() else { return false };
+    pub fn handle_notify_response(
+        &mut self,
+        now: Now,
+        branch: Branch,
+        status: u16,
+        retry_after: Option<u32>,
+    ) -> bool {
+        let Some(slot) = self.by_key.get(&key_of(branch.tag)).copied() else {
+            return false;
+        };
         let subscription = &mut self.subscriptions[slot as usize];
         let salt = subscription.salt;
-        let Some(flight) = &mut subscription.in_flight else { return false };
-        if salt != branch.tag.salt || flight.cseq != branch.cseq || branch.attempt > flight.attempt {
+        let Some(flight) = &mut subscription.in_flight else {
+            return false;
+        };
+        if salt != branch.tag.salt || flight.cseq != branch.cseq || branch.attempt > flight.attempt
+        {
             return false;
         }
-        let Some(client) = &mut flight.client else { return false };
+        let Some(client) = &mut flight.client else {
+            return false;
+        };
         match client.handle_response(now.monotonic, status) {
             Told::Provisional => {
                 if let Some(at) = client.poll_timeout() {
@@ -396,7 +466,9 @@ impl EventState {
 
     fn notify_answered(&mut self, now: Now, slot: u32, status: u16, retry_after: Option<u32>) {
         let subscription = &mut self.subscriptions[slot as usize];
-        let Some(flight) = subscription.in_flight.take() else { return };
+        let Some(flight) = subscription.in_flight.take() else {
+            return;
+        };
         let wake = subscription.wake.take();
         if flight.hop != 0 {
             self.freed_hops.push(flight.hop);
@@ -416,7 +488,9 @@ impl EventState {
             _ => {
                 // The others do not; what was not delivered is tried again later.
                 let wait = BACK_OFF * (1 << subscription.failures.min(6));
-                let wait = retry_after.map_or(wait, |seconds| Duration::from_secs(u64::from(seconds.clamp(1, 3600))));
+                let wait = retry_after.map_or(wait, |seconds| {
+                    Duration::from_secs(u64::from(seconds.clamp(1, 3600)))
+                });
                 subscription.failures = subscription.failures.saturating_add(1);
                 subscription.hold_until = Some(now.monotonic + wait);
                 subscription.owed = subscription.owed.max(Owed::AtOnce);
@@ -456,7 +530,8 @@ impl EventState {
     fn answered_by_all(&mut self, slot: u32) {
         let resource = &self.resources[slot as usize];
         let Some(view) = &resource.view else { return };
-        let known = resource.answered.digest == view.digest && resource.answered.stamp > resource.asked;
+        let known =
+            resource.answered.digest == view.digest && resource.answered.stamp > resource.asked;
         let stored = |slot: &u32| self.subscriptions[*slot as usize].stored;
         if resource.unsettled > 0 || known || !resource.subscriptions.iter().any(stored) {
             return;
@@ -477,13 +552,24 @@ impl EventState {
             .u64(resource.answered.stamp)
             .u8(u8::from(resource.published))
             .end();
-        let record = machine::Record { key: resource.key, op: machine::Op::Put(record) };
-        if lazily { self.lazy_records.push(record) } else { self.records.push(record) }
+        let record = machine::Record {
+            key: resource.key,
+            op: machine::Op::Put(record),
+        };
+        if lazily {
+            self.lazy_records.push(record)
+        } else {
+            self.records.push(record)
+        }
     }
 
     /// The rules changed: every watcher is decided again (RFC 5025 §3.2.1; standards §1.4–1.6).
     pub fn redecide(&mut self, now: Now, mut decide: impl FnMut(&str, &str) -> Option<Handling>) {
-        let slots: Vec<u32> = self.subscriptions.iter().map(|(slot, _)| slot as u32).collect();
+        let slots: Vec<u32> = self
+            .subscriptions
+            .iter()
+            .map(|(slot, _)| slot as u32)
+            .collect();
         for slot in slots {
             let subscription = &self.subscriptions[slot as usize];
             if subscription.phase != Phase::Live {
@@ -507,13 +593,20 @@ impl EventState {
             return self.end(now, slot, Reason::Rejected);
         }
         subscription.handling = handling;
-        let (key, stored, resource) = (subscription.key, subscription.stored, subscription.resource);
+        let (key, stored, resource) =
+            (subscription.key, subscription.stored, subscription.resource);
         // What was answered before does not cover what she sees from now on.
         let asked = self.next_number();
         self.subscriptions[slot as usize].asked = asked;
         if stored {
             self.resources[resource as usize].asked = asked;
-            self.append(key, Encoder::new(b'h').u8(handling_byte(handling)).u64(asked).end());
+            self.append(
+                key,
+                Encoder::new(b'h')
+                    .u8(handling_byte(handling))
+                    .u64(asked)
+                    .end(),
+            );
         }
         // Exempt from the interval: pending → active, and whatever takes something away from a watcher.
         let relaxed = before == Handling::PoliteBlock && handling == Handling::Allow;
@@ -522,7 +615,11 @@ impl EventState {
 
     /// Each watcher is told to subscribe again elsewhere (RFC 6665 §4.4.2, §4.1.3 "deactivated").
     pub fn deactivate_all(&mut self, now: Now) {
-        let slots: Vec<u32> = self.subscriptions.iter().map(|(slot, _)| slot as u32).collect();
+        let slots: Vec<u32> = self
+            .subscriptions
+            .iter()
+            .map(|(slot, _)| slot as u32)
+            .collect();
         for slot in slots {
             self.end(now, slot, Reason::Deactivated);
         }
@@ -534,8 +631,14 @@ impl EventState {
         let mut records = Vec::new();
         for (_, subscription) in &self.subscriptions {
             if subscription.stored && subscription.phase == Phase::Live {
-                let record = Encoder::new(b'c').u32(subscription.cseq(starts)).u32(starts.wrapping_add(1)).end();
-                records.push(machine::Record { key: subscription.key, op: machine::Op::Append(record) });
+                let record = Encoder::new(b'c')
+                    .u32(subscription.cseq(starts))
+                    .u32(starts.wrapping_add(1))
+                    .end();
+                records.push(machine::Record {
+                    key: subscription.key,
+                    op: machine::Op::Append(record),
+                });
             }
         }
         self.records.append(&mut records);
@@ -543,7 +646,9 @@ impl EventState {
 
     /// Its next hop is not to be found now: asked again later, given up after a few times.
     pub fn notify_unresolvable(&mut self, now: Now, key: Key) {
-        let Some(slot) = self.by_key.get(&key).copied() else { return };
+        let Some(slot) = self.by_key.get(&key).copied() else {
+            return;
+        };
         let subscription = &mut self.subscriptions[slot as usize];
         if subscription.failures >= 3 {
             return self.remove(now, slot, Some("next hop not found"));

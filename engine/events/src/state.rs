@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 use machine::settings::Presence;
-use machine::{Instant, Key, Limits, Now, Op, Partition, Partitioner, Random, Record, TimerId, Wheel};
+use machine::{
+    Instant, Key, Limits, Now, Op, Partition, Partitioner, Random, Record, TimerId, Wheel,
+};
 use slab::Slab;
 
 use crate::answer::Rejection;
@@ -74,9 +76,15 @@ pub enum Happened {
 /// What a request of the life before has done, by its fingerprint.
 #[derive(Clone, Debug)]
 pub(crate) enum Done {
-    Published { entity_tag: u64, partition: Partition, expires: u32 },
+    Published {
+        entity_tag: u64,
+        partition: Partition,
+        expires: u32,
+    },
     Subscribed(Key),
-    Unsubscribed { tag: crate::dialog::Tag },
+    Unsubscribed {
+        tag: crate::dialog::Tag,
+    },
 }
 
 /// Publications, subscriptions and notifications of one shard.
@@ -118,7 +126,12 @@ pub struct Counts {
 
 impl EventState {
     /// Nothing yet. `starts` counts the starts of the store, this one included.
-    pub fn new(packages: &'static [&'static Package], partitioner: Partitioner, starts: u32, seed: u64) -> Self {
+    pub fn new(
+        packages: &'static [&'static Package],
+        partitioner: Partitioner,
+        starts: u32,
+        seed: u64,
+    ) -> Self {
         Self {
             packages,
             partitioner,
@@ -154,14 +167,22 @@ impl EventState {
 
     /// The names of the packages, for Allow-Events (RFC 6665 §8.2.2: packages, not templates).
     pub fn allow_events(&self) -> String {
-        self.packages.iter().map(|package| package.name).collect::<Vec<_>>().join(", ")
+        self.packages
+            .iter()
+            .map(|package| package.name)
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 
     /// The package that a request's Event names (RFC 6665 §4.2.1.1, RFC 3903 §6 step 2: none or unknown is 489).
     pub fn package(&self, request: &sip::Message<'_>) -> Result<u8, Rejection> {
         let bad = || Rejection::bad_event(&self.allow_events());
         let event = request.event()?.ok_or_else(bad)?;
-        let index = self.packages.iter().position(|package| package.name == event.package).ok_or_else(bad)?;
+        let index = self
+            .packages
+            .iter()
+            .position(|package| package.name == event.package)
+            .ok_or_else(bad)?;
         Ok(index as u8)
     }
 
@@ -173,7 +194,10 @@ impl EventState {
 
     /// Records to commit before what was decided with them may leave, and records that may ride along.
     pub fn take_records(&mut self) -> (Vec<Record>, Vec<Record>) {
-        (std::mem::take(&mut self.records), std::mem::take(&mut self.lazy_records))
+        (
+            std::mem::take(&mut self.records),
+            std::mem::take(&mut self.lazy_records),
+        )
     }
 
     /// The next thing that happened.
@@ -187,15 +211,24 @@ impl EventState {
     }
 
     pub(crate) fn put(&mut self, key: Key, bytes: Vec<u8>) {
-        self.records.push(Record { key, op: Op::Put(bytes) });
+        self.records.push(Record {
+            key,
+            op: Op::Put(bytes),
+        });
     }
 
     pub(crate) fn append(&mut self, key: Key, bytes: Vec<u8>) {
-        self.records.push(Record { key, op: Op::Append(bytes) });
+        self.records.push(Record {
+            key,
+            op: Op::Append(bytes),
+        });
     }
 
     pub(crate) fn remove_lazily(&mut self, key: Key) {
-        self.lazy_records.push(Record { key, op: Op::Remove });
+        self.lazy_records.push(Record {
+            key,
+            op: Op::Remove,
+        });
     }
 
     pub(crate) fn digest(&self, body: &[u8]) -> u64 {
@@ -232,7 +265,9 @@ impl EventState {
 
     /// Drops a resource that nothing needs any more.
     pub(crate) fn release_resource(&mut self, slot: u32) {
-        let Some(resource) = self.resources.get(slot as usize) else { return };
+        let Some(resource) = self.resources.get(slot as usize) else {
+            return;
+        };
         if !resource.is_idle() {
             return;
         }
@@ -250,8 +285,13 @@ impl EventState {
             self.resources[slot as usize].view = None;
             return false;
         }
-        let view = resource.compose(self.packages[usize::from(resource.package)], |body| self.digest(body));
-        let changed = resource.view.as_ref().is_none_or(|old| old.digest != view.digest);
+        let view = resource.compose(self.packages[usize::from(resource.package)], |body| {
+            self.digest(body)
+        });
+        let changed = resource
+            .view
+            .as_ref()
+            .is_none_or(|old| old.digest != view.digest);
         self.resources[slot as usize].view = Some(view);
         changed
     }
@@ -261,7 +301,10 @@ impl EventState {
         if self.resources[slot as usize].view.is_none() {
             self.recompose(slot);
         }
-        self.resources[slot as usize].view.clone().unwrap_or_default()
+        self.resources[slot as usize]
+            .view
+            .clone()
+            .unwrap_or_default()
     }
 
     /// The neutral document of that presentity.
@@ -270,13 +313,23 @@ impl EventState {
         if let Some(neutral) = &resource.neutral {
             return neutral.clone();
         }
-        let body = bytes::Bytes::from((self.packages[usize::from(resource.package)].neutral)(&resource.name));
-        let neutral = View { digest: self.digest(&body), body };
+        let body = bytes::Bytes::from((self.packages[usize::from(resource.package)].neutral)(
+            &resource.name,
+        ));
+        let neutral = View {
+            digest: self.digest(&body),
+            body,
+        };
         self.resources[slot as usize].neutral = Some(neutral.clone());
         neutral
     }
 
-    pub(crate) fn set_timer(&mut self, old: Option<TimerId>, at: Instant, timer: Timer) -> Option<TimerId> {
+    pub(crate) fn set_timer(
+        &mut self,
+        old: Option<TimerId>,
+        at: Instant,
+        timer: Timer,
+    ) -> Option<TimerId> {
         if let Some(id) = old {
             self.timers.cancel(id);
         }
@@ -297,9 +350,13 @@ impl EventState {
     /// Does what is due, at most `TIMERS_PER_TURN` deadlines: an expiry storm is drained in slices.
     pub fn handle_timeout(&mut self, now: Now) {
         for _ in 0..TIMERS_PER_TURN {
-            let Some(timer) = self.timers.pop(now.monotonic) else { return };
+            let Some(timer) = self.timers.pop(now.monotonic) else {
+                return;
+            };
             match timer {
-                Timer::PublicationExpires { resource, key } => self.publication_expires(now, resource, key),
+                Timer::PublicationExpires { resource, key } => {
+                    self.publication_expires(now, resource, key)
+                }
                 Timer::SubscriptionExpires(key) => self.subscription_expires(now, key),
                 Timer::SubscriptionWakes(key) => self.subscription_wakes(now, key),
                 Timer::Forget(key) => self.remove_lazily(key),

@@ -70,7 +70,10 @@ impl<'a> Decoder<'a> {
     }
 
     fn take(&mut self, length: usize) -> Result<&'a [u8], Unreadable> {
-        let (taken, rest) = self.0.split_at_checked(length).ok_or(Unreadable("record too short"))?;
+        let (taken, rest) = self
+            .0
+            .split_at_checked(length)
+            .ok_or(Unreadable("record too short"))?;
         self.0 = rest;
         Ok(taken)
     }
@@ -101,7 +104,10 @@ impl<'a> Decoder<'a> {
 
     /// Which request changed it and when.
     pub fn change(&mut self) -> Result<LastChange, Unreadable> {
-        Ok(LastChange { fingerprint: Fingerprint(self.u64()?), at: self.wall()? })
+        Ok(LastChange {
+            fingerprint: Fingerprint(self.u64()?),
+            at: self.wall()?,
+        })
     }
 
     /// Length-prefixed bytes.

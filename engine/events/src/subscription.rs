@@ -188,13 +188,20 @@ pub const CSEQ_LIFE: u32 = 65_536;
 impl Subscription {
     /// Our tag of its dialog.
     pub const fn tag(&self) -> Tag {
-        Tag { partition: self.key.partition(), number: self.key.number(), salt: self.salt }
+        Tag {
+            partition: self.key.partition(),
+            number: self.key.number(),
+            salt: self.salt,
+        }
     }
 
     /// CSeq of the newest NOTIFY, in the life that `starts` counts.
     pub const fn cseq(&self, starts: u32) -> u32 {
         let lives = starts.wrapping_sub(self.cseq_starts);
-        self.cseq_base.wrapping_add(lives.wrapping_mul(CSEQ_LIFE)).wrapping_add(self.sent) & 0x7fff_ffff
+        self.cseq_base
+            .wrapping_add(lives.wrapping_mul(CSEQ_LIFE))
+            .wrapping_add(self.sent)
+            & 0x7fff_ffff
     }
 
     /// Whole seconds until it lapses, never more than granted.
@@ -208,7 +215,9 @@ impl Subscription {
     pub fn state(&self, now: Instant) -> State {
         match self.phase {
             Phase::Ending(reason) => State::Terminated(reason.name()),
-            Phase::Live if self.handling == Handling::Confirm => State::Pending(self.remaining(now)),
+            Phase::Live if self.handling == Handling::Confirm => {
+                State::Pending(self.remaining(now))
+            }
             Phase::Live => State::Active(self.remaining(now)),
         }
     }

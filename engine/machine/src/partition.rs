@@ -14,7 +14,11 @@ pub struct Partition(u16);
 impl Partition {
     /// The partition with this number, if it is one.
     pub const fn new(number: u16) -> Option<Self> {
-        if number < PARTITIONS { Some(Self(number)) } else { None }
+        if number < PARTITIONS {
+            Some(Self(number))
+        } else {
+            None
+        }
     }
 
     /// Its number, 0..4096.
@@ -30,7 +34,11 @@ impl Partition {
     /// Three lower-case hexadecimal digits, as written in branches and tags.
     pub fn digits(self) -> [u8; 3] {
         const HEX: &[u8; 16] = b"0123456789abcdef";
-        [HEX[(self.0 >> 8) as usize], HEX[(self.0 >> 4 & 15) as usize], HEX[(self.0 & 15) as usize]]
+        [
+            HEX[(self.0 >> 8) as usize],
+            HEX[(self.0 >> 4 & 15) as usize],
+            HEX[(self.0 & 15) as usize],
+        ]
     }
 
     /// Reads the three digits back.
@@ -87,7 +95,9 @@ mod tests {
     #[test]
     fn shards_own_contiguous_ranges_that_cover_everything() {
         for shards in 1..=64 {
-            let owners: Vec<u16> = (0..PARTITIONS).map(|n| Partition(n).shard(shards)).collect();
+            let owners: Vec<u16> = (0..PARTITIONS)
+                .map(|n| Partition(n).shard(shards))
+                .collect();
             assert!(owners.is_sorted());
             assert_eq!(owners[0], 0);
             assert_eq!(owners[PARTITIONS as usize - 1], shards - 1);

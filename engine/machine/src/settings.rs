@@ -185,8 +185,16 @@ impl Default for Presence {
         Self {
             profile: Profile::Oma10,
             default_handling: Handling::Confirm,
-            publish_expires_seconds: Expires { min: 60, default: 3600, max: 86_400 },
-            subscribe_expires_seconds: Expires { min: 60, default: 3600, max: 86_400 },
+            publish_expires_seconds: Expires {
+                min: 60,
+                default: 3600,
+                max: 86_400,
+            },
+            subscribe_expires_seconds: Expires {
+                min: 60,
+                default: 3600,
+                max: 86_400,
+            },
             notify_interval_ms_min: 5000,
             presentities_listed_only: false,
             unknown_presentity_is_404: false,

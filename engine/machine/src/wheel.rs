@@ -74,7 +74,14 @@ impl<T> Wheel<T> {
         let tick = at.as_micros().div_ceil(TICK_MICROS).max(self.tick);
         let index = if self.free == NONE {
             let index = self.entries.len() as u32;
-            self.entries.push(Entry { tick, generation: 0, slot: NONE, previous: NONE, next: NONE, value: Some(value) });
+            self.entries.push(Entry {
+                tick,
+                generation: 0,
+                slot: NONE,
+                previous: NONE,
+                next: NONE,
+                value: Some(value),
+            });
             index
         } else {
             let index = self.free;
@@ -86,7 +93,10 @@ impl<T> Wheel<T> {
         };
         self.length += 1;
         self.link(index);
-        TimerId { index, generation: self.entries[index as usize].generation }
+        TimerId {
+            index,
+            generation: self.entries[index as usize].generation,
+        }
     }
 
     /// Takes a deadline back; `None` when it is no longer set.
@@ -125,7 +135,8 @@ impl<T> Wheel<T> {
         let end_of_turn = (turn + 1) * SLOTS;
         let tick = self.next_fine(self.tick, end_of_turn).unwrap_or_else(|| {
             // Look ahead by whole coarse slots: the first with entries, or one full round.
-            (1..=SLOTS).find(|ahead| self.is_occupied((SLOTS + (turn + ahead) % SLOTS) as usize))
+            (1..=SLOTS)
+                .find(|ahead| self.is_occupied((SLOTS + (turn + ahead) % SLOTS) as usize))
                 .map_or(end_of_turn, |ahead| (turn + ahead) * SLOTS)
         });
         Some(Instant::from_micros(tick * TICK_MICROS))
@@ -147,7 +158,9 @@ impl<T> Wheel<T> {
     /// Moves to the next tick that holds something, the end of this turn, or `target`, whichever is first.
     fn advance(&mut self, target: u64) {
         let end_of_turn = (self.tick / SLOTS + 1) * SLOTS;
-        let next = self.next_fine(self.tick + 1, end_of_turn).unwrap_or(end_of_turn);
+        let next = self
+            .next_fine(self.tick + 1, end_of_turn)
+            .unwrap_or(end_of_turn);
         if self.length == 0 {
             self.tick = target;
             return;
@@ -192,7 +205,12 @@ impl<T> Wheel<T> {
     }
 
     fn unlink(&mut self, index: u32) {
-        let Entry { slot, previous, next, .. } = self.entries[index as usize];
+        let Entry {
+            slot,
+            previous,
+            next,
+            ..
+        } = self.entries[index as usize];
         if previous == NONE {
             self.heads[slot as usize] = next;
             if next == NONE {

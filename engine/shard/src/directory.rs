@@ -1,5 +1,7 @@
 //! Who is meant: served domains, our own addresses, aliases; one canonical form of a user's identity.
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
 use machine::settings::{Domain, Presence, Settings};
 use sip::{NameAddr, Scheme, Uri};
@@ -9,7 +11,7 @@ use sip::{NameAddr, Scheme, Uri};
 pub struct Directory {
     /// Host that means a domain (its name, its aliases, our own addresses) → index of the domain.
     hosts: HashMap<String, usize>,
-    domains: Vec<Domain>,
+    domains: Vec<Arc<Domain>>,
     aliases: HashMap<String, String>,
 }
 
@@ -21,22 +23,48 @@ impl Directory {
             // Our own addresses mean the first domain.
             hosts.insert(listener.advertise_host.to_ascii_lowercase(), 0);
             hosts.insert(host_of(listener.bound.ip()), 0);
-            hosts.extend(listener.aliases.iter().map(|alias| (alias.to_ascii_lowercase(), 0)));
+            hosts.extend(
+                listener
+                    .aliases
+                    .iter()
+                    .map(|alias| (alias.to_ascii_lowercase(), 0)),
+            );
         }
         for (index, domain) in settings.domains.iter().enumerate() {
-            hosts.extend(domain.aliases.iter().map(|alias| (alias.to_ascii_lowercase(), index)));
+            hosts.extend(
+                domain
+                    .aliases
+                    .iter()
+                    .map(|alias| (alias.to_ascii_lowercase(), index)),
+            );
             hosts.insert(domain.name.clone(), index);
         }
-        let aliases = settings.identity.aliases.iter().map(|(alias, aor)| (alias.clone(), aor.clone())).collect();
-        Self { hosts, domains: settings.domains.clone(), aliases }
+        let aliases = settings
+            .identity
+            .aliases
+            .iter()
+            .map(|(alias, aor)| (alias.clone(), aor.clone()))
+            .collect();
+        Self {
+            hosts,
+            domains: settings.domains.iter().cloned().map(Arc::new).collect(),
+            aliases,
+        }
     }
 
     /// The canonical address of record that a URI means, aliases resolved; `None` for other schemes.
     pub fn canonical(&self, uri: &Uri<'_>) -> Option<String> {
-        let canonical = sip::canonical(uri, |host| self.hosts.contains_key(&host.to_ascii_lowercase()))?;
-        let canonical = match canonical.strip_prefix("sip:").and_then(|rest| rest.rsplit_once('@')) {
+        let canonical = sip::canonical(uri, |host| {
+            self.hosts.contains_key(&host.to_ascii_lowercase())
+        })?;
+        let canonical = match canonical
+            .strip_prefix("sip:")
+            .and_then(|rest| rest.rsplit_once('@'))
+        {
             Some((user, host)) => match self.hosts.get(host) {
-                Some(index) if self.domains[*index].name != host => format!("sip:{user}@{}", self.domains[*index].name),
+                Some(index) if self.domains[*index].name != host => {
+                    format!("sip:{user}@{}", self.domains[*index].name)
+                }
                 _ => canonical,
             },
             None => canonical,
@@ -50,7 +78,7 @@ impl Directory {
     }
 
     /// The domain that serves a canonical address of record. A number without a domain is the first domain's.
-    pub fn domain(&self, canonical: &str) -> Option<&Domain> {
+    pub fn domain(&self, canonical: &str) -> Option<&Arc<Domain>> {
         if canonical.starts_with("tel:") {
             return self.domains.first();
         }
@@ -60,7 +88,10 @@ impl Directory {
 
     /// `[presence]` for a canonical address of record; the first domain's where none serves it any more.
     pub fn presence(&self, canonical: &str) -> Presence {
-        self.domain(canonical).or(self.domains.first()).map(|domain| domain.presence.clone()).unwrap_or_default()
+        self.domain(canonical)
+            .or_else(|| self.domains.first())
+            .map(|domain| domain.presence.clone())
+            .unwrap_or_default()
     }
 
     /// Whether she is one of the listed users.

@@ -1,8 +1,8 @@
 //! Which shard a message belongs to, without a table: by our branch, by our tag, else by the canonical address of record.
 
 use events::dialog::{Branch, COOKIE, Tag};
-use machine::{Partition, Partitioner};
 use machine::settings::Settings;
+use machine::{Partition, Partitioner};
 use sip::{Message, Uri};
 
 use crate::directory::Directory;
@@ -18,12 +18,17 @@ pub struct Dispatch {
 impl Dispatch {
     /// Dispatch among `shards` shards; `hash_key` comes from the store.
     pub fn new(hash_key: [u8; 16], shards: u16, settings: &Settings) -> Self {
-        Self { partitioner: Partitioner::new(hash_key), shards, directory: Directory::new(settings) }
+        Self {
+            partitioner: Partitioner::new(hash_key),
+            shards,
+            directory: Directory::new(settings),
+        }
     }
 
     /// The shard that owns what this message is about. The same message always finds the same shard.
     pub fn shard(&self, message: &Message<'_>) -> u16 {
-        self.partition(message).map_or(0, |partition| partition.shard(self.shards))
+        self.partition(message)
+            .map_or(0, |partition| partition.shard(self.shards))
     }
 
     fn partition(&self, message: &Message<'_>) -> Option<Partition> {
@@ -32,9 +37,16 @@ impl Dispatch {
             let branch = via.branch?;
             return Branch::read(branch)
                 .map(|branch| branch.tag.partition)
-                .or_else(|| Partition::from_digits(branch.strip_prefix(COOKIE)?.as_bytes().get(..3)?));
+                .or_else(|| {
+                    Partition::from_digits(branch.strip_prefix(COOKIE)?.as_bytes().get(..3)?)
+                });
         }
-        if let Some(tag) = message.to().ok().and_then(|to| to.tag()).and_then(Tag::read) {
+        if let Some(tag) = message
+            .to()
+            .ok()
+            .and_then(|to| to.tag())
+            .and_then(Tag::read)
+        {
             return Some(tag.partition);
         }
         let uri = Uri::parse(message.request_uri()).ok()?;

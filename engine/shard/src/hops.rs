@@ -72,8 +72,12 @@ impl Hops {
         if self.hops.len() >= HOPS_MAX {
             self.forget_idle();
         }
-        let slot =
-            self.hops.insert(Hop { at, unanswered: 0, waiting: VecDeque::new(), stream_refused_until: None });
+        let slot = self.hops.insert(Hop {
+            at,
+            unanswered: 0,
+            waiting: VecDeque::new(),
+            stream_refused_until: None,
+        });
         self.by_address.insert(at, slot);
         slot
     }
@@ -90,7 +94,12 @@ impl Hops {
     }
 
     /// Takes a place in the window of a hop; `None`: it is full, and `key` waits for an answer.
-    pub(crate) fn enter(&mut self, at: (Transport, SocketAddr), window: u32, key: Key) -> Option<u32> {
+    pub(crate) fn enter(
+        &mut self,
+        at: (Transport, SocketAddr),
+        window: u32,
+        key: Key,
+    ) -> Option<u32> {
         let slot = self.slot(at);
         let hop = &mut self.hops[slot];
         if hop.unanswered >= window {
@@ -125,8 +134,12 @@ impl Hops {
 
     /// Whether large requests to this address go by UDP for the time being.
     pub(crate) fn is_stream_refused(&mut self, now: Instant, to: SocketAddr) -> bool {
-        let Some(slot) = self.by_address.get(&(Transport::Udp, to)).copied() else { return false };
-        let refused = self.hops[slot].stream_refused_until.is_some_and(|until| now < until);
+        let Some(slot) = self.by_address.get(&(Transport::Udp, to)).copied() else {
+            return false;
+        };
+        let refused = self.hops[slot]
+            .stream_refused_until
+            .is_some_and(|until| now < until);
         if !refused {
             self.hops[slot].stream_refused_until = None;
         }
@@ -139,15 +152,27 @@ impl Hops {
             self.names.retain(|_, name| name.until.is_none());
         }
         match self.names.get_mut(name) {
-            Some(Name { until: None, waiting, .. }) => {
+            Some(Name {
+                until: None,
+                waiting,
+                ..
+            }) => {
                 waiting.push(key);
                 Resolved::Awaited
             }
-            Some(Name { until: Some(until), addresses, .. }) if now < *until => {
-                addresses.first().map_or(Resolved::NotFound, |address| Resolved::Address(*address))
-            }
+            Some(Name {
+                until: Some(until),
+                addresses,
+                ..
+            }) if now < *until => addresses
+                .first()
+                .map_or(Resolved::NotFound, |address| Resolved::Address(*address)),
             _ => {
-                let asked = Name { addresses: Vec::new(), until: None, waiting: vec![key] };
+                let asked = Name {
+                    addresses: Vec::new(),
+                    until: None,
+                    waiting: vec![key],
+                };
                 self.names.insert(name.to_owned(), asked);
                 Resolved::Ask
             }
@@ -156,9 +181,17 @@ impl Hops {
 
     /// A name was looked up; gives back who waited for it.
     pub(crate) fn resolved(&mut self, now: Instant, name: &str, addresses: &[IpAddr]) -> Vec<Key> {
-        let Some(entry) = self.names.get_mut(name) else { return Vec::new() };
+        let Some(entry) = self.names.get_mut(name) else {
+            return Vec::new();
+        };
         entry.addresses = addresses.to_vec();
-        entry.until = Some(now + if addresses.is_empty() { RESOLVED_LASTS / 10 } else { RESOLVED_LASTS });
+        entry.until = Some(
+            now + if addresses.is_empty() {
+                RESOLVED_LASTS / 10
+            } else {
+                RESOLVED_LASTS
+            },
+        );
         std::mem::take(&mut entry.waiting)
     }
 

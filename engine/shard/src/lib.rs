@@ -5,6 +5,7 @@
 
 mod directory;
 mod dispatch;
+mod face;
 mod gate;
 mod hops;
 pub mod inputs;

@@ -8,6 +8,7 @@ use machine::Key;
 use machine::settings::{ListenerId, Transport};
 use sip::Uri;
 
+use crate::face::{Face, NO_FACE};
 use crate::gate::Held;
 use crate::hops::Resolved;
 use crate::inputs::ConnectionId;
@@ -43,19 +44,14 @@ enum Found {
 impl Shard {
     /// Composes and sends the NOTIFY that a subscription is owed, or leaves it waiting for its hop.
     pub(crate) fn notify(&mut self, key: Key) {
-        let Some((hop, listener, for_size)) = self.way(key) else { return };
+        let Some((hop, listener, for_size)) = self.way(key) else {
+            return;
+        };
         let window = self.settings.limits.unanswered_per_hop_max;
         let Some(id) = self.hops.enter((hop.transport, hop.to), window, key) else {
             return self.events.park(key);
         };
-        let (sent_by, contact) = (self.sent_by(listener), self.contact(listener, hop.transport));
-        let way = Way {
-            via_transport: hop.transport.name(),
-            sent_by: &sent_by,
-            contact: &contact,
-            for_size,
-            hop: id,
-        };
+        let way = way_by(&self.faces, listener, hop.transport, for_size, id);
         let Some(notify) = self.events.compose_notify(self.now, key, way) else {
             self.hops.leave(id);
             return;
@@ -77,10 +73,13 @@ impl Shard {
     }
 
     fn send_again(&mut self, key: Key, another_transport: bool) {
-        let Some((hop, listener, for_size)) = self.way(key) else { return };
-        let (sent_by, contact) = (self.sent_by(listener), self.contact(listener, hop.transport));
-        let way = Way { via_transport: hop.transport.name(), sent_by: &sent_by, contact: &contact, for_size, hop: 0 };
-        let Some(notify) = self.events.recompose_notify(key, way, another_transport) else { return };
+        let Some((hop, listener, for_size)) = self.way(key) else {
+            return;
+        };
+        let way = way_by(&self.faces, listener, hop.transport, for_size, 0);
+        let Some(notify) = self.events.recompose_notify(key, way, another_transport) else {
+            return;
+        };
         let running = self
             .events
             .subscription(key)
@@ -95,21 +94,52 @@ impl Shard {
     }
 
     fn notify_send(&self, notify: Notify, hop: Hop, listener: ListenerId, for_size: bool) -> Send {
-        let connect_ms_max = if for_size { CONNECT_FOR_SIZE_MS_MAX } else { CONNECT_MS_MAX };
-        let to = match (hop.connection, hop.transport) {
-            (Some(connection), _) => Destination::Connection { connection, otherwise: Some(hop.to), listener },
-            (None, Transport::Udp) => Destination::Datagram { listener, to: hop.to },
-            (None, transport) => Destination::Stream { transport, listener, to: hop.to, connect_ms_max },
+        let connect_ms_max = if for_size {
+            CONNECT_FOR_SIZE_MS_MAX
+        } else {
+            CONNECT_MS_MAX
         };
-        Send { to, head: notify.head, body: notify.body, token: notify.key.to_bits() }
+        let to = match (hop.connection, hop.transport) {
+            (Some(connection), _) => Destination::Connection {
+                connection,
+                otherwise: Some(hop.to),
+                listener,
+            },
+            (None, Transport::Udp) => Destination::Datagram {
+                listener,
+                to: hop.to,
+            },
+            (None, transport) => Destination::Stream {
+                transport,
+                listener,
+                to: hop.to,
+                connect_ms_max,
+            },
+        };
+        Send {
+            to,
+            head: notify.head,
+            body: notify.body,
+            token: notify.key.to_bits(),
+        }
     }
 
     fn hold_notify(&mut self, notify: Notify, hop: Hop, listener: ListenerId, for_size: bool) {
         let key = notify.key;
-        let flight = self.events.subscription(key).and_then(|subscription| subscription.in_flight.as_ref());
-        let Some(cseq) = flight.map(|flight| flight.cseq) else { return };
+        let flight = self
+            .events
+            .subscription(key)
+            .and_then(|subscription| subscription.in_flight.as_ref());
+        let Some(cseq) = flight.map(|flight| flight.cseq) else {
+            return;
+        };
         let send = self.notify_send(notify, hop, listener, for_size);
-        self.hold(Held::Notify { key, cseq, send, reliable: hop.transport.is_reliable() });
+        self.hold(Held::Notify {
+            key,
+            cseq,
+            send,
+            reliable: hop.transport.is_reliable(),
+        });
     }
 
     /// Next hop, listener, and whether a stream is taken for the size only; `None`: not now.
@@ -131,7 +161,9 @@ impl Shard {
                 0 => REQUEST_BYTES_MAX,
                 mtu => (mtu as usize).saturating_sub(200),
             };
-            if self.events.notify_bytes(key) > limit && !self.hops.is_stream_refused(self.now.monotonic, hop.to) {
+            if self.events.notify_bytes(key) > limit
+                && !self.hops.is_stream_refused(self.now.monotonic, hop.to)
+            {
                 hop.transport = Transport::Tcp;
                 for_size = true;
             }
@@ -152,29 +184,56 @@ impl Shard {
         if fits(origin.listener) {
             return Some(origin.listener);
         }
-        (0..listeners.len() as u16).map(ListenerId).find(|id| fits(*id)).or_else(|| {
-            // A stream may be opened without a listener of its kind; answers come back on it.
-            let any = (0..listeners.len() as u16).map(ListenerId);
-            any.into_iter().find(|_| hop.transport.is_reliable())
-        })
+        (0..listeners.len() as u16)
+            .map(ListenerId)
+            .find(|id| fits(*id))
+            .or_else(|| {
+                // A stream may be opened without a listener of its kind; answers come back on it.
+                let any = (0..listeners.len() as u16).map(ListenerId);
+                any.into_iter().find(|_| hop.transport.is_reliable())
+            })
     }
 
     fn find_hop(&mut self, key: Key) -> Found {
-        let Some(subscription) = self.events.subscription(key) else { return Found::Nowhere };
-        let Origin { transport, peer, connection, is_next_hop, .. } = subscription.origin;
+        let Some(subscription) = self.events.subscription(key) else {
+            return Found::Nowhere;
+        };
+        let Origin {
+            transport,
+            peer,
+            connection,
+            is_next_hop,
+            ..
+        } = subscription.origin;
         if is_next_hop {
-            return Found::Hop(Hop { transport, to: peer, connection: connection.map(ConnectionId) });
+            return Found::Hop(Hop {
+                transport,
+                to: peer,
+                connection: connection.map(ConnectionId),
+            });
         }
         let (host, port, transport) = match next_hop(subscription) {
-            Some(Next::Address(transport, to)) => return Found::Hop(Hop { transport, to, connection: None }),
+            Some(Next::Address(transport, to)) => {
+                return Found::Hop(Hop {
+                    transport,
+                    to,
+                    connection: None,
+                });
+            }
             Some(Next::Name(host, port, transport)) => (host, port, transport),
             None => return Found::Nowhere,
         };
         if let Some(places) = self.settings.hosts.get(&host) {
             // `[routing] hosts`: in order of preference, by the transport that was asked for where one was.
-            let fitting = places.iter().find(|(kind, _)| transport.is_none_or(|asked| asked == *kind));
+            let fitting = places
+                .iter()
+                .find(|(kind, _)| transport.is_none_or(|asked| asked == *kind));
             return fitting.map_or(Found::Nowhere, |(transport, to)| {
-                Found::Hop(Hop { transport: *transport, to: *to, connection: None })
+                Found::Hop(Hop {
+                    transport: *transport,
+                    to: *to,
+                    connection: None,
+                })
             });
         }
         match self.hops.resolve(self.now.monotonic, &host, key) {
@@ -190,6 +249,23 @@ impl Shard {
             Resolved::Awaited => Found::Later,
             Resolved::NotFound => Found::Nowhere,
         }
+    }
+}
+
+fn way_by(
+    faces: &[Face],
+    listener: ListenerId,
+    transport: Transport,
+    for_size: bool,
+    hop: u32,
+) -> Way<'_> {
+    let face = faces.get(usize::from(listener.0)).unwrap_or(&NO_FACE);
+    Way {
+        via_transport: transport.name(),
+        sent_by: &face.sent_by,
+        contact: face.contact(transport),
+        for_size,
+        hop,
     }
 }
 
@@ -209,10 +285,17 @@ fn next_hop(subscription: &Subscription) -> Option<Next> {
     };
     let maddr = uri.param("maddr").unwrap_or(uri.host);
     let port = uri.port.unwrap_or(5060);
-    let address: Option<IpAddr> = maddr.trim_start_matches('[').trim_end_matches(']').parse().ok();
+    let address: Option<IpAddr> = maddr
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse()
+        .ok();
     Some(match address {
         // RFC 3263 §4.1: UDP for a sip URI with an address and no transport.
-        Some(address) => Next::Address(transport.unwrap_or(Transport::Udp), SocketAddr::new(address, port)),
+        Some(address) => Next::Address(
+            transport.unwrap_or(Transport::Udp),
+            SocketAddr::new(address, port),
+        ),
         None => Next::Name(maddr.to_ascii_lowercase(), port, transport),
     })
 }

@@ -1,13 +1,14 @@
 //! From a request to its answer: transaction, grammar, method, who asks whom, and the engine that decides.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use events::dialog::Tag;
 use events::fingerprint::{Fingerprint, LastChange};
 use events::subscription::Origin;
 use events::{Context, Rejection};
-use machine::settings::{Domain, ListenerId, Transport};
+use machine::settings::{Domain, Transport};
 use sip::{Message, Method, Name, Uri};
 use transaction::{Received, TransactionKey};
 
@@ -29,16 +30,25 @@ impl Shard {
             return self.dropped("topmost Via, From, To, Call-ID or CSeq is not usable");
         }
         // Remembered on streams too: a client that lost its connection sends the same request again on a new one.
-        let transaction = match self.transactions.receive(self.now.monotonic, request, false) {
+        let transaction = match self
+            .transactions
+            .receive(self.now.monotonic, request, false)
+        {
             Received::New(transaction) => transaction,
             Received::Retransmission(Some(response)) => {
                 let head = response.to_vec();
                 let to = destination(flow, request);
-                return self.send_now(Send { to, head, body: Bytes::new(), token: 0 });
+                return self.send_now(Send {
+                    to,
+                    head,
+                    body: Bytes::new(),
+                    token: 0,
+                });
             }
             Received::Retransmission(None) | Received::Ack => return,
             Received::Full => {
-                let rejection = Rejection::unavailable("Too many transactions", RETRY_AFTER_SECONDS);
+                let rejection =
+                    Rejection::unavailable("Too many transactions", RETRY_AFTER_SECONDS);
                 return self.refuse(flow, request, None, &rejection);
             }
         };
@@ -57,8 +67,21 @@ impl Shard {
         let method = request.method();
         if method == Method::Cancel {
             // RFC 3261 §9.2: what it would cancel has been answered already; a CANCEL of nothing is 481.
-            let status = if self.transactions.cancelled(request).is_some() { 200 } else { 481 };
-            self.answer(flow, request, transaction, status, None, &[], Grants::Nothing, false);
+            let status = if self.transactions.cancelled(request).is_some() {
+                200
+            } else {
+                481
+            };
+            self.answer(
+                flow,
+                request,
+                transaction,
+                status,
+                None,
+                &[],
+                Grants::Nothing,
+                false,
+            );
             return Ok(());
         }
         match method {
@@ -79,15 +102,27 @@ impl Shard {
             Method::Subscribe => self.subscribe(flow, request, transaction),
             _ => {
                 let abilities = self.abilities();
-                let fields: Vec<(Name, &str)> = abilities.iter().map(|(name, value)| (*name, value.as_str())).collect();
-                self.answer(flow, request, transaction, 200, None, &fields, Grants::Nothing, false);
+                let fields: Vec<(Name, &str)> = abilities
+                    .iter()
+                    .map(|(name, value)| (*name, value.as_str()))
+                    .collect();
+                self.answer(
+                    flow,
+                    request,
+                    transaction,
+                    200,
+                    None,
+                    &fields,
+                    Grants::Nothing,
+                    false,
+                );
                 Ok(())
             }
         }
     }
 
     /// RFC 3903 §6 step 1: the canonical address of record that the Request-URI means, if it is served here.
-    fn presentity(&self, request: &Message<'_>) -> Result<(String, Domain), Rejection> {
+    fn presentity(&self, request: &Message<'_>) -> Result<(String, Arc<Domain>), Rejection> {
         let unknown = || Rejection::new(404, "");
         let uri = Uri::parse(request.request_uri())?;
         if uri.user.is_none() && uri.scheme != sip::Scheme::Tel {
@@ -107,13 +142,16 @@ impl Shard {
             && let Some(asserted) = request.asserted_identities().next()
         {
             let canonical = self.directory.canonical_of(&asserted?);
-            return canonical.ok_or_else(|| Rejection::new(400, "P-Asserted-Identity is not a SIP or tel URI"));
+            return canonical
+                .ok_or_else(|| Rejection::new(400, "P-Asserted-Identity is not a SIP or tel URI"));
         }
         if !self.settings.identity.from_is_identity {
             return Err(Rejection::new(403, "Nobody trusted asserts who is asking"));
         }
         let from = request.from()?;
-        self.directory.canonical_of(&from).ok_or_else(|| Rejection::new(403, "From is not a SIP or tel URI"))
+        self.directory
+            .canonical_of(&from)
+            .ok_or_else(|| Rejection::new(403, "From is not a SIP or tel URI"))
     }
 
     fn is_trusted(&self, flow: &Flow) -> bool {
@@ -124,7 +162,10 @@ impl Shard {
     }
 
     fn last_change(&self, request: &Message<'_>) -> LastChange {
-        LastChange { fingerprint: Fingerprint::of(request, &self.partitioner), at: self.now.wall }
+        LastChange {
+            fingerprint: Fingerprint::of(request, &self.partitioner),
+            at: self.now.wall,
+        }
     }
 
     const fn full(&self) -> Option<&'static str> {
@@ -134,7 +175,12 @@ impl Shard {
         }
     }
 
-    fn publish(&mut self, flow: &Flow, request: &Message<'_>, transaction: TransactionKey) -> Result<(), Rejection> {
+    fn publish(
+        &mut self,
+        flow: &Flow,
+        request: &Message<'_>,
+        transaction: TransactionKey,
+    ) -> Result<(), Rejection> {
         let (presentity, domain) = self.presentity(request)?;
         // RFC 3903 §6 step 2 comes before who may: an unknown event is nobody's to publish.
         self.events.package(request)?;
@@ -154,13 +200,23 @@ impl Shard {
         };
         let published = self.events.handle_publish(context, request, change)?;
         let expires = published.expires.to_string();
-        let fields = [(Name::SipEtag, published.entity_tag.as_str()), (Name::Expires, expires.as_str())];
-        let grants = published.key.map_or(Grants::Nothing, |key| Grants::Publication(presentity, key));
+        let fields = [
+            (Name::SipEtag, published.entity_tag.as_str()),
+            (Name::Expires, expires.as_str()),
+        ];
+        let grants = published
+            .key
+            .map_or(Grants::Nothing, |key| Grants::Publication(presentity, key));
         self.answer(flow, request, transaction, 200, None, &fields, grants, true);
         Ok(())
     }
 
-    fn subscribe(&mut self, flow: &Flow, request: &Message<'_>, transaction: TransactionKey) -> Result<(), Rejection> {
+    fn subscribe(
+        &mut self,
+        flow: &Flow,
+        request: &Message<'_>,
+        transaction: TransactionKey,
+    ) -> Result<(), Rejection> {
         let to_tag = request.to()?.tag();
         let change = self.last_change(request);
         let settings = self.settings.clone();
@@ -179,12 +235,14 @@ impl Shard {
                 limits: &settings.limits,
                 full: None,
             };
-            self.events.handle_resubscribe(context, request, tag, change, origin)?
+            self.events
+                .handle_resubscribe(context, request, tag, change, origin)?
         } else {
             let (presentity, domain) = self.presentity(request)?;
             self.events.package(request)?;
             let watcher = self.identity(flow, request)?;
-            let handling = decide(&self.directory, &presentity, &watcher).ok_or_else(|| Rejection::new(404, ""))?;
+            let handling = decide(&self.directory, &presentity, &watcher)
+                .ok_or_else(|| Rejection::new(404, ""))?;
             let context = Context {
                 now: self.now,
                 presentity: &presentity,
@@ -193,19 +251,37 @@ impl Shard {
                 limits: &settings.limits,
                 full: self.full(),
             };
-            self.events.handle_subscribe(context, request, change, origin, handling)?
+            self.events
+                .handle_subscribe(context, request, change, origin, handling)?
         };
         let tag = answer.tag.text();
         let expires = answer.expires.to_string();
-        let contact = format!("<{}>", self.contact(flow.listener, flow.transport));
-        let fields = [(Name::Expires, expires.as_str()), (Name::Contact, contact.as_str())];
+        let contact = format!("<{}>", self.face(flow.listener).contact(flow.transport));
+        let fields = [
+            (Name::Expires, expires.as_str()),
+            (Name::Contact, contact.as_str()),
+        ];
         let grants = answer.key.map_or(Grants::Nothing, Grants::Subscription);
-        self.answer(flow, request, transaction, answer.status, Some(&tag), &fields, grants, true);
+        self.answer(
+            flow,
+            request,
+            transaction,
+            answer.status,
+            Some(&tag),
+            &fields,
+            grants,
+            true,
+        );
         Ok(())
     }
 
     /// In a dialog whose creation was asserted the same peer need not assert again.
-    fn dialog_identity(&self, flow: &Flow, request: &Message<'_>, tag: Tag) -> Result<String, Rejection> {
+    fn dialog_identity(
+        &self,
+        flow: &Flow,
+        request: &Message<'_>,
+        tag: Tag,
+    ) -> Result<String, Rejection> {
         let key = machine::Key::new(tag.partition, tag.number);
         let silent = self.is_trusted(flow) && request.asserted_identities().next().is_none();
         match self.events.subscription(key) {
@@ -220,8 +296,14 @@ impl Shard {
     fn dialog_presence(&self, request: &Message<'_>, tag: Tag) -> machine::settings::Presence {
         let key = machine::Key::new(tag.partition, tag.number);
         let presentity = self.events.presentity(key).map(ToOwned::to_owned);
-        let presentity = presentity.or_else(|| request.to().ok().and_then(|to| self.directory.canonical_of(&to)));
-        self.directory.presence(presentity.as_deref().unwrap_or_default())
+        let presentity = presentity.or_else(|| {
+            request
+                .to()
+                .ok()
+                .and_then(|to| self.directory.canonical_of(&to))
+        });
+        self.directory
+            .presence(presentity.as_deref().unwrap_or_default())
     }
 
     /// How NOTIFYs go back (standards C6): by resolving the next hop, unless the flow itself is it.
@@ -244,42 +326,41 @@ impl Shard {
         };
         let uri = next.parsed().ok()?;
         let contact = request.contact().ok()??.parsed().ok()?;
-        if uri.host.to_ascii_lowercase().ends_with(".invalid") || (!routed && contact.has_param("ob")) {
+        if uri.host.to_ascii_lowercase().ends_with(".invalid")
+            || (!routed && contact.has_param("ob"))
+        {
             return Some(true);
         }
         let via = request.via().ok()?;
-        let names_sent_by = uri.host.eq_ignore_ascii_case(via.host) && uri.port.unwrap_or(5060) == via.port.unwrap_or(5060);
-        let address = uri.address().map(|ip| SocketAddr::new(ip.to_canonical(), uri.port.unwrap_or(5060)));
+        let names_sent_by = uri.host.eq_ignore_ascii_case(via.host)
+            && uri.port.unwrap_or(5060) == via.port.unwrap_or(5060);
+        let address = uri
+            .address()
+            .map(|ip| SocketAddr::new(ip.to_canonical(), uri.port.unwrap_or(5060)));
         if flow.transport == Transport::Tcp {
-            let wants_tcp = uri.param("transport").is_none_or(|transport| transport.eq_ignore_ascii_case("tcp"));
+            let wants_tcp = uri
+                .param("transport")
+                .is_none_or(|transport| transport.eq_ignore_ascii_case("tcp"));
             let peer = SocketAddr::new(flow.peer.ip().to_canonical(), flow.peer.port());
             return Some(wants_tcp && (names_sent_by || address == Some(peer)));
         }
         // A Contact equal to the only Via's sent-by, which the source shows to be translated.
-        let translated = via.address().map(|ip| ip.to_canonical()) != Some(flow.peer.ip().to_canonical())
+        let translated = via.address().map(|ip| ip.to_canonical())
+            != Some(flow.peer.ip().to_canonical())
             || via.port.unwrap_or(5060) != flow.peer.port();
         let only = request.vias().count() == 1;
-        let nat = self.settings.listeners.get(usize::from(flow.listener.0)).is_some_and(|listener| listener.nat);
+        let nat = self
+            .settings
+            .listeners
+            .get(usize::from(flow.listener.0))
+            .is_some_and(|listener| listener.nat);
         Some(nat && !routed && only && names_sent_by && translated && via.rport().is_some())
     }
 
-    /// URI of our Contact: advertised, the same on every node, the same after a restart.
-    pub(crate) fn contact(&self, listener: ListenerId, transport: Transport) -> String {
-        let sent_by = self.sent_by(listener);
-        let transport = if transport == Transport::Tcp { ";transport=tcp" } else { "" };
-        format!("sip:{sent_by}{transport};gr={}", self.gruu)
-    }
-
-    /// Public host and port of a listener, as in Via.
-    pub(crate) fn sent_by(&self, listener: ListenerId) -> String {
-        self.settings
-            .listeners
-            .get(usize::from(listener.0))
-            .map(|listener| format!("{}:{}", listener.advertise_host, listener.advertise_port))
-            .unwrap_or_default()
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "an answer has that many parts, and only `answer` is called with them")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "an answer has that many parts, and only `answer` is called with them"
+    )]
     fn answer(
         &mut self,
         flow: &Flow,
@@ -300,7 +381,8 @@ impl Shard {
             }
         };
         let mut head = Vec::with_capacity(640);
-        let mut writer = sip::response_to(&mut head, request, status, "", Some(tag), Some(flow.peer));
+        let mut writer =
+            sip::response_to(&mut head, request, status, "", Some(tag), Some(flow.peer));
         if request.method() == Method::Subscribe && status < 300 {
             // RFC 3261 §12.1.1: the 2xx that makes a dialog carries the Record-Route back.
             writer.copy(request, Name::RecordRoute);
@@ -309,9 +391,23 @@ impl Shard {
             writer.header(*name, value);
         }
         writer.end(0);
-        let send = Send { to: destination(flow, request), head, body: Bytes::new(), token: 0 };
-        let reply = Held::Reply(Reply { transaction: Some(transaction), status, send, grants });
-        if stateful { self.hold(reply) } else { self.leave(reply) }
+        let send = Send {
+            to: destination(flow, request),
+            head,
+            body: Bytes::new(),
+            token: 0,
+        };
+        let reply = Held::Reply(Reply {
+            transaction: Some(transaction),
+            status,
+            send,
+            grants,
+        });
+        if stateful {
+            self.hold(reply)
+        } else {
+            self.leave(reply)
+        }
     }
 
     /// Refuses a request. Nothing was changed, so nothing needs to be durable.
@@ -324,28 +420,56 @@ impl Shard {
     ) {
         let tag = self.fresh_tag(request);
         let mut head = Vec::with_capacity(512);
-        let mut writer =
-            sip::response_to(&mut head, request, rejection.status, &rejection.reason, Some(&tag), Some(flow.peer));
+        let mut writer = sip::response_to(
+            &mut head,
+            request,
+            rejection.status,
+            &rejection.reason,
+            Some(&tag),
+            Some(flow.peer),
+        );
         for (name, value) in &rejection.fields {
             writer.header(*name, value);
         }
         writer.end(0);
-        let reason = if rejection.reason.is_empty() { sip::reason_phrase(rejection.status) } else { &rejection.reason };
-        self.outputs.push_back(Output::Record(Event::RequestRefused {
-            method: request.method().name().to_owned(),
+        let reason = if rejection.reason.is_empty() {
+            sip::reason_phrase(rejection.status)
+        } else {
+            &rejection.reason
+        };
+        self.outputs
+            .push_back(Output::Record(Event::RequestRefused {
+                method: request.method().name().to_owned(),
+                status: rejection.status,
+                reason: reason.to_owned(),
+            }));
+        let send = Send {
+            to: destination(flow, request),
+            head,
+            body: Bytes::new(),
+            token: 0,
+        };
+        self.leave(Held::Reply(Reply {
+            transaction,
             status: rejection.status,
-            reason: reason.to_owned(),
+            send,
+            grants: Grants::Nothing,
         }));
-        let send = Send { to: destination(flow, request), head, body: Bytes::new(), token: 0 };
-        self.leave(Held::Reply(Reply { transaction, status: rejection.status, send, grants: Grants::Nothing }));
     }
 
     /// A tag of no dialog; its partition brings an ACK of a refused INVITE to this shard.
     fn fresh_tag(&mut self, request: &Message<'_>) -> String {
         let uri = Uri::parse(request.request_uri()).ok();
-        let canonical = uri.and_then(|uri| self.directory.canonical(&uri)).unwrap_or_default();
+        let canonical = uri
+            .and_then(|uri| self.directory.canonical(&uri))
+            .unwrap_or_default();
         let partition = self.partitioner.partition(&canonical);
-        Tag { partition, number: 0, salt: self.random.next_u64() as u32 }.text()
+        Tag {
+            partition,
+            number: 0,
+            salt: self.random.next_u64() as u32,
+        }
+        .text()
     }
 }
 
@@ -356,10 +480,18 @@ fn destination(flow: &Flow, request: &Message<'_>) -> Destination {
     if let Some(connection) = flow.connection {
         // The connection it came by; when that is closed, a new one to where it came from, at the port in sent-by.
         let otherwise = Some(SocketAddr::new(flow.peer.ip(), port));
-        return Destination::Connection { connection, otherwise, listener: flow.listener };
+        return Destination::Connection {
+            connection,
+            otherwise,
+            listener: flow.listener,
+        };
     }
     let maddr: Option<IpAddr> = via.as_ref().and_then(|via| via.maddr()).and_then(|maddr| {
-        maddr.trim_start_matches('[').trim_end_matches(']').parse().ok()
+        maddr
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .parse()
+            .ok()
     });
     let to = match (maddr, via.as_ref().and_then(|via| via.rport())) {
         (Some(maddr), _) => SocketAddr::new(maddr, port),
@@ -367,9 +499,17 @@ fn destination(flow: &Flow, request: &Message<'_>) -> Destination {
         (None, None) => SocketAddr::new(flow.peer.ip(), port),
     };
     if flow.transport == Transport::Udp {
-        Destination::Datagram { listener: flow.listener, to }
+        Destination::Datagram {
+            listener: flow.listener,
+            to,
+        }
     } else {
-        Destination::Stream { transport: flow.transport, listener: flow.listener, to, connect_ms_max: CONNECT_MS_MAX }
+        Destination::Stream {
+            transport: flow.transport,
+            listener: flow.listener,
+            to,
+            connect_ms_max: CONNECT_MS_MAX,
+        }
     }
 }
 
@@ -379,7 +519,9 @@ fn may_publish(domain: &Domain, source: &str, presentity: &str) -> bool {
         || domain.presence.publish_by_others.iter().any(|other| {
             other.source == source
                 && match other.presentities.strip_prefix('@') {
-                    Some(host) => presentity.rsplit_once('@').is_some_and(|(_, of)| of.eq_ignore_ascii_case(host)),
+                    Some(host) => presentity
+                        .rsplit_once('@')
+                        .is_some_and(|(_, of)| of.eq_ignore_ascii_case(host)),
                     None => other.presentities == presentity,
                 }
         })

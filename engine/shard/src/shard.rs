@@ -11,6 +11,7 @@ use sip::{Message, Name};
 use transaction::ServerTransactions;
 
 use crate::directory::Directory;
+use crate::face::Face;
 use crate::gate::{Gate, Grants, Held, Reply};
 use crate::hops::Hops;
 use crate::inputs::{Flow, Undeliverable};
@@ -73,7 +74,8 @@ pub struct Shard {
     pub(crate) now: Now,
     pub(crate) room: Room,
     pub(crate) duty: Duty,
-    pub(crate) gruu: String,
+    pub(crate) faces: Vec<Face>,
+    gruu: String,
     unanswered_max: u32,
     notifies_left: u32,
 }
@@ -84,11 +86,14 @@ impl Shard {
         let partitioner = Partitioner::new(start.hash_key);
         let mut random = Random::new(start.seed);
         let seed = random.next_u64();
+        let gruu = format!("{:016x}", partitioner.hash(b"Contact"));
         Self {
             index: start.index,
             directory: Directory::new(&start.settings),
-            transactions: ServerTransactions::new(start.hash_key, start.settings.limits.transactions_max as usize),
-            settings: start.settings,
+            transactions: ServerTransactions::new(
+                start.hash_key,
+                start.settings.limits.transactions_max as usize,
+            ),
             events: EventState::new(PACKAGES, partitioner, start.starts, seed),
             random,
             hops: Hops::default(),
@@ -97,7 +102,9 @@ impl Shard {
             now: start.now,
             room: Room::Plenty,
             duty: Duty::Serving,
-            gruu: format!("{:016x}", partitioner.hash(b"Contact")),
+            faces: Face::of(&start.settings, &gruu),
+            gruu,
+            settings: start.settings,
             partitioner,
             unanswered_max: start.unanswered_max.max(1),
             notifies_left: NOTIFIES_PER_TURN,
@@ -112,14 +119,18 @@ impl Shard {
     /// One live object of the store: its first bytes, then what was appended.
     pub fn restore(&mut self, key: Key, ops: Vec<Vec<u8>>) -> Result<(), String> {
         let directory = &self.directory;
-        self.events.restore(self.now, key, &ops, &|name| directory.presence(name)).map_err(|unreadable| unreadable.0.to_owned())
+        self.events
+            .restore(self.now, key, &ops, &|name| directory.presence(name))
+            .map_err(|unreadable| unreadable.0.to_owned())
     }
 
     /// After the last `restore`: decides anew, sets timers, owes what the life before could not say.
     pub fn restored(&mut self, now: Now) {
         self.begin(now);
         let directory = &self.directory;
-        self.events.restored(now, |presentity, watcher| decide(directory, presentity, watcher));
+        self.events.restored(now, |presentity, watcher| {
+            decide(directory, presentity, watcher)
+        });
     }
 
     /// A datagram, or one message cut from a stream.
@@ -144,19 +155,27 @@ impl Shard {
     }
 
     fn handle_response(&mut self, response: &Message<'_>) {
-        let branch = response.via().ok().and_then(|via| via.branch).and_then(events::dialog::Branch::read);
+        let branch = response
+            .via()
+            .ok()
+            .and_then(|via| via.branch)
+            .and_then(events::dialog::Branch::read);
         let (Some(branch), Some(status)) = (branch, response.status()) else {
             return self.dropped("a response to no request of ours");
         };
         let retry_after = response.retry_after().ok().flatten();
-        if !self.events.handle_notify_response(self.now, branch, status, retry_after) {
+        if !self
+            .events
+            .handle_notify_response(self.now, branch, status, retry_after)
+        {
             self.dropped("a response to no request of ours");
         }
         self.leave_hops();
     }
 
     pub(crate) fn dropped(&mut self, reason: &'static str) {
-        self.outputs.push_back(Output::Record(Event::MessageDropped { reason }));
+        self.outputs
+            .push_back(Output::Record(Event::MessageDropped { reason }));
     }
 
     pub(crate) fn leave_hops(&mut self) {
@@ -178,21 +197,42 @@ impl Shard {
 
     pub(crate) fn leave(&mut self, held: Held) {
         match held {
-            Held::Reply(Reply { transaction, status, send, grants }) => {
+            Held::Reply(Reply {
+                transaction,
+                status,
+                send,
+                grants,
+            }) => {
                 match grants {
                     Grants::Nothing => {}
                     Grants::Publication(presentity, key) => {
-                        self.events.publication_acknowledged(self.now, &presentity, key);
+                        self.events
+                            .publication_acknowledged(self.now, &presentity, key);
                     }
-                    Grants::Subscription(key) => self.events.subscription_acknowledged(self.now, key),
+                    Grants::Subscription(key) => {
+                        self.events.subscription_acknowledged(self.now, key)
+                    }
                 }
                 if let Some(transaction) = transaction {
-                    self.transactions.respond(self.now.monotonic, transaction, send.head.as_slice(), status);
+                    self.transactions.respond(
+                        self.now.monotonic,
+                        transaction,
+                        send.head.as_slice(),
+                        status,
+                    );
                 }
                 self.outputs.push_back(Output::Send(send));
             }
-            Held::Notify { key, cseq, send, reliable } => {
-                let flight = self.events.subscription(key).and_then(|subscription| subscription.in_flight.as_ref());
+            Held::Notify {
+                key,
+                cseq,
+                send,
+                reliable,
+            } => {
+                let flight = self
+                    .events
+                    .subscription(key)
+                    .and_then(|subscription| subscription.in_flight.as_ref());
                 if flight.is_some_and(|flight| flight.cseq == cseq) {
                     self.events.notify_left(self.now, key, reliable);
                     self.outputs.push_back(Output::Send(send));
@@ -203,8 +243,16 @@ impl Shard {
 
     /// What may leave once everything decided so far is durable.
     pub(crate) fn hold(&mut self, held: Held) {
-        let after = if self.events.has_records() { self.gate.sequence + 1 } else { self.gate.needed };
-        if self.gate.is_open(after) { self.leave(held) } else { self.gate.hold(after, held) }
+        let after = if self.events.has_records() {
+            self.gate.sequence + 1
+        } else {
+            self.gate.needed
+        };
+        if self.gate.is_open(after) {
+            self.leave(held)
+        } else {
+            self.gate.hold(after, held)
+        }
     }
 
     /// Leaves at once: it reads no state that could be lost.
@@ -246,10 +294,13 @@ impl Shard {
     pub fn handle_settings(&mut self, now: Now, settings: Arc<Settings>) {
         self.begin(now);
         self.directory = Directory::new(&settings);
+        self.faces = Face::of(&settings, &self.gruu);
         self.settings = settings;
         let directory = &self.directory;
         self.events.handle_presence(|name| directory.presence(name));
-        self.events.redecide(now, |presentity, watcher| decide(directory, presentity, watcher));
+        self.events.redecide(now, |presentity, watcher| {
+            decide(directory, presentity, watcher)
+        });
     }
 
     /// Memory or disk is full, or no longer.
@@ -272,7 +323,10 @@ impl Shard {
 
     /// Nothing is owed, unanswered, or waits for durability.
     pub fn is_quiet(&self) -> bool {
-        self.gate.is_quiet() && self.outputs.is_empty() && !self.events.has_records() && self.events.is_quiet()
+        self.gate.is_quiet()
+            && self.outputs.is_empty()
+            && !self.events.has_records()
+            && self.events.is_quiet()
     }
 
     /// The last call of a clean stop: the next CSeqs are written, so that they go on without a gap.
@@ -296,7 +350,10 @@ impl Shard {
         if self.events.is_owed() && self.hops.unanswered() < self.unanswered_max {
             return Some(self.now.monotonic);
         }
-        [self.events.poll_timeout(), self.transactions.poll_timeout()].into_iter().flatten().min()
+        [self.events.poll_timeout(), self.transactions.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// The next deed. Call until `None` after each batch of inputs.
@@ -323,7 +380,9 @@ impl Shard {
             self.resend(key);
         }
         while self.notifies_left > 0 && self.hops.unanswered() < self.unanswered_max {
-            let Some(key) = self.events.next_owed(self.now) else { break };
+            let Some(key) = self.events.next_owed(self.now) else {
+                break;
+            };
             self.notifies_left -= 1;
             self.notify(key);
         }
@@ -342,7 +401,12 @@ impl Shard {
         if !lazy {
             self.gate.needed = self.gate.sequence;
         }
-        Some(Batch { shard: self.index, sequence: self.gate.sequence, records, lazy })
+        Some(Batch {
+            shard: self.index,
+            sequence: self.gate.sequence,
+            records,
+            lazy,
+        })
     }
 
     /// How much there is.
@@ -380,20 +444,31 @@ pub(crate) fn decide(directory: &Directory, presentity: &str, watcher: &str) -> 
         return None;
     }
     // The presentity always sees her own presence whole.
-    Some(if presentity == watcher { Handling::Allow } else { domain.presence.default_handling })
+    Some(if presentity == watcher {
+        Handling::Allow
+    } else {
+        domain.presence.default_handling
+    })
 }
 
 fn event_of(happened: Happened) -> Event {
     match happened {
-        Happened::Published(presentity, entity_tag) => {
-            Event::PublicationStored { presentity: presentity.to_string(), entity_tag }
-        }
-        Happened::Unpublished(presentity, why) => Event::PublicationEnded { presentity: presentity.to_string(), why },
-        Happened::Subscribed(presentity, watcher) => {
-            Event::SubscriptionBegan { presentity: presentity.to_string(), watcher: watcher.to_string() }
-        }
-        Happened::Unsubscribed(presentity, watcher, why) => {
-            Event::SubscriptionEnded { presentity: presentity.to_string(), watcher: watcher.to_string(), why }
-        }
+        Happened::Published(presentity, entity_tag) => Event::PublicationStored {
+            presentity: presentity.to_string(),
+            entity_tag,
+        },
+        Happened::Unpublished(presentity, why) => Event::PublicationEnded {
+            presentity: presentity.to_string(),
+            why,
+        },
+        Happened::Subscribed(presentity, watcher) => Event::SubscriptionBegan {
+            presentity: presentity.to_string(),
+            watcher: watcher.to_string(),
+        },
+        Happened::Unsubscribed(presentity, watcher, why) => Event::SubscriptionEnded {
+            presentity: presentity.to_string(),
+            watcher: watcher.to_string(),
+            why,
+        },
     }
 }

@@ -15,9 +15,19 @@ fn nothing_leaves_before_its_batch_is_durable() {
     // The same bytes again meanwhile: nothing either.
     assert!(world.say(&World::udp(7000), &text).is_empty());
     world.make_durable();
-    assert_eq!(world.sent.iter().map(|sent| sent.status()).collect::<Vec<_>>(), [200, 0]);
+    assert_eq!(
+        world
+            .sent
+            .iter()
+            .map(|sent| sent.status())
+            .collect::<Vec<_>>(),
+        [200, 0]
+    );
     // Now the answer is replayed.
-    assert_eq!(world.say(&World::udp(7000), &text)[0].head, world.sent[0].head);
+    assert_eq!(
+        world.say(&World::udp(7000), &text)[0].head,
+        world.sent[0].head
+    );
     // A refusal reads no state and leaves at once.
     let text = world.publish_text("SIP-If-Match: 000abc\r\n", "");
     assert_eq!(world.say(&World::udp(6000), &text)[0].status(), 412);
@@ -32,7 +42,14 @@ fn a_fetch_waits_for_the_undurable_state_that_it_shows() {
     let text = world.subscribe_text("bob", 7000, "Expires: 0\r\n");
     assert!(world.say(&World::udp(7000), &text).is_empty());
     world.make_durable();
-    assert_eq!(world.sent.iter().map(|sent| sent.status()).collect::<Vec<_>>(), [200, 200, 0]);
+    assert_eq!(
+        world
+            .sent
+            .iter()
+            .map(|sent| sent.status())
+            .collect::<Vec<_>>(),
+        [200, 200, 0]
+    );
 }
 
 #[test]
@@ -42,15 +59,26 @@ fn after_a_crash_tags_and_dialogs_go_on_and_nobody_hears_anything_twice() {
     let (_, first) = world.watch("bob", 7000, "Expires: 600\r\n");
     world.crash();
     world.advance(Duration::from_secs(2));
-    assert!(world.notifies(0).is_empty(), "no NOTIFY says nothing new: {:#?}", world.sent);
-    let answer = world.publish(&format!("SIP-If-Match: {tag}\r\nContent-Type: application/pidf+xml\r\n"), &pidf("open", "back"));
+    assert!(
+        world.notifies(0).is_empty(),
+        "no NOTIFY says nothing new: {:#?}",
+        world.sent
+    );
+    let answer = world.publish(
+        &format!("SIP-If-Match: {tag}\r\nContent-Type: application/pidf+xml\r\n"),
+        &pidf("open", "back"),
+    );
     assert_eq!(answer.status(), 200);
     let notifies = world.notifies(0);
     assert_eq!(notifies.len(), 1);
     assert!(notifies[0].body.contains("back"));
     assert_eq!(notifies[0].need("Call-ID"), first.need("Call-ID"));
     assert_eq!(notifies[0].need("From"), first.need("From"));
-    assert_eq!(notifies[0].cseq(), first.cseq() + 65_536, "far above whatever the life before may have said");
+    assert_eq!(
+        notifies[0].cseq(),
+        first.cseq() + 65_536,
+        "far above whatever the life before may have said"
+    );
 }
 
 #[test]
@@ -69,7 +97,11 @@ fn an_answer_that_was_not_on_record_is_the_only_reason_to_repeat() {
     world.subscribe("bob", 7000, "");
     world.crash();
     let notifies = world.notifies(0);
-    assert_eq!(notifies.len(), 1, "the NOTIFY that answers the SUBSCRIBE is still owed");
+    assert_eq!(
+        notifies.len(),
+        1,
+        "the NOTIFY that answers the SUBSCRIBE is still owed"
+    );
     world.ok(&notifies[0]);
     world.crash();
     assert!(world.notifies(0).is_empty());
@@ -78,7 +110,10 @@ fn an_answer_that_was_not_on_record_is_the_only_reason_to_repeat() {
 #[test]
 fn what_lapsed_while_nobody_ran_is_notified_after_the_start() {
     let mut world = World::new();
-    let answer = world.publish("Content-Type: application/pidf+xml\r\nExpires: 30\r\n", &pidf("open", "x"));
+    let answer = world.publish(
+        "Content-Type: application/pidf+xml\r\nExpires: 30\r\n",
+        &pidf("open", "x"),
+    );
     assert_eq!(answer.status(), 200);
     world.watch("bob", 7000, "Expires: 600\r\n");
     world.watch("carol", 7001, "Expires: 20\r\n");
@@ -88,14 +123,29 @@ fn what_lapsed_while_nobody_ran_is_notified_after_the_start() {
     let mut said: Vec<(String, bool)> = world
         .notifies(0)
         .iter()
-        .map(|notify| (notify.need("To").to_owned(), notify.need("Subscription-State").starts_with("terminated;reason=timeout")))
+        .map(|notify| {
+            (
+                notify.need("To").to_owned(),
+                notify
+                    .need("Subscription-State")
+                    .starts_with("terminated;reason=timeout"),
+            )
+        })
         .collect();
     said.sort();
     assert_eq!(
         said,
-        [("<sip:bob@example.com>;tag=wbob".to_owned(), false), ("<sip:carol@example.com>;tag=wcarol".to_owned(), true)]
+        [
+            ("<sip:bob@example.com>;tag=wbob".to_owned(), false),
+            ("<sip:carol@example.com>;tag=wcarol".to_owned(), true)
+        ]
     );
-    assert!(world.notifies(0).iter().all(|notify| !notify.body.contains("open")));
+    assert!(
+        world
+            .notifies(0)
+            .iter()
+            .all(|notify| !notify.body.contains("open"))
+    );
 }
 
 /// Decision 4: fingerprint. The request that the crash left unanswered comes again.
@@ -111,13 +161,25 @@ fn the_same_request_again_after_a_crash_takes_effect_once() {
     assert_eq!(again[0].need("SIP-ETag"), first.need("SIP-ETag"));
     let again = world.say(&World::udp(7000), &subscribe);
     assert_eq!(again[0].need("To"), second.need("To"));
-    assert_eq!((world.shard.counts().publications, world.shard.counts().subscriptions), (1, 1));
+    assert_eq!(
+        (
+            world.shard.counts().publications,
+            world.shard.counts().subscriptions
+        ),
+        (1, 1)
+    );
     // So with a modification, a removal, a refresh and an end.
     let tag = first.need("SIP-ETag").to_owned();
-    let modify = world.publish_text(&format!("SIP-If-Match: {tag}\r\nContent-Type: application/pidf+xml\r\n"), &pidf("open", "y"));
+    let modify = world.publish_text(
+        &format!("SIP-If-Match: {tag}\r\nContent-Type: application/pidf+xml\r\n"),
+        &pidf("open", "y"),
+    );
     let modified = world.say(&World::udp(6000), &modify)[0].clone();
     world.crash();
-    assert_eq!(world.say(&World::udp(6000), &modify)[0].need("SIP-ETag"), modified.need("SIP-ETag"));
+    assert_eq!(
+        world.say(&World::udp(6000), &modify)[0].need("SIP-ETag"),
+        modified.need("SIP-ETag")
+    );
     let tag = modified.need("SIP-ETag").to_owned();
     let remove = world.publish_text(&format!("SIP-If-Match: {tag}\r\nExpires: 0\r\n"), "");
     let removed = world.say(&World::udp(6000), &remove)[0].clone();
@@ -126,7 +188,14 @@ fn the_same_request_again_after_a_crash_takes_effect_once() {
     assert_eq!((removed.status(), ended.status()), (200, 200));
     world.crash();
     let again = world.say(&World::udp(6000), &remove)[0].clone();
-    assert_eq!((again.status(), again.need("SIP-ETag"), again.need("Expires")), (200, removed.need("SIP-ETag"), "0"));
+    assert_eq!(
+        (
+            again.status(),
+            again.need("SIP-ETag"),
+            again.need("Expires")
+        ),
+        (200, removed.need("SIP-ETag"), "0")
+    );
     assert_eq!(world.say(&World::udp(7000), &end)[0].status(), 200);
     assert_eq!(world.shard.counts().publications, 0);
 }
@@ -134,7 +203,10 @@ fn the_same_request_again_after_a_crash_takes_effect_once() {
 #[test]
 fn a_clock_that_goes_back_extends_nothing_beyond_what_was_granted() {
     let mut world = World::new();
-    world.publish("Content-Type: application/pidf+xml\r\nExpires: 30\r\n", &pidf("open", "x"));
+    world.publish(
+        "Content-Type: application/pidf+xml\r\nExpires: 30\r\n",
+        &pidf("open", "x"),
+    );
     world.now.wall = machine::Wall::from_millis(1_700_000_000_000);
     world.crash();
     assert_eq!(world.shard.counts().publications, 1);
@@ -152,13 +224,26 @@ fn everything_ends_and_nothing_stays() {
         world.publish(&fields, "");
         let neutral = world.notifies(0).pop().unwrap();
         world.ok(&neutral);
-        let text = world.resubscribe_text(&format!("bob{round}"), 7000 + round, &answer, 2, "Expires: 0\r\n");
+        let text = world.resubscribe_text(
+            &format!("bob{round}"),
+            7000 + round,
+            &answer,
+            2,
+            "Expires: 0\r\n",
+        );
         let sent = world.say(&World::udp(7000 + round), &text);
         world.ok(&sent[1]);
     }
     world.advance(Duration::from_secs(70));
     let counts = world.shard.counts();
-    assert_eq!((counts.presentities, counts.publications, counts.subscriptions), (0, 0, 0));
+    assert_eq!(
+        (
+            counts.presentities,
+            counts.publications,
+            counts.subscriptions
+        ),
+        (0, 0, 0)
+    );
     assert_eq!(world.shard.remembered(), 0);
     assert!(world.disk.is_empty(), "{:?}", world.disk);
     assert!(world.shard.is_quiet());

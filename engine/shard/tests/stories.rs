@@ -1,5 +1,12 @@
 //! Random stories with crashes at every kind of moment: what users were promised holds at the end of each.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a story that breaks says where"
+)]
+
 mod world;
 
 use std::collections::BTreeMap;
@@ -10,15 +17,32 @@ use world::{Sent, World, pidf};
 
 #[derive(Clone, Debug)]
 enum Step {
-    Publish { source: usize, note: u8, expires: u16 },
-    Refresh { source: usize },
-    Remove { source: usize },
-    Watch { watcher: usize, expires: u16 },
-    Resubscribe { watcher: usize },
-    Unsubscribe { watcher: usize },
+    Publish {
+        source: usize,
+        note: u8,
+        expires: u16,
+    },
+    Refresh {
+        source: usize,
+    },
+    Remove {
+        source: usize,
+    },
+    Watch {
+        watcher: usize,
+        expires: u16,
+    },
+    Resubscribe {
+        watcher: usize,
+    },
+    Unsubscribe {
+        watcher: usize,
+    },
     /// Answers what is unanswered.
     Answer,
-    Wait { millis: u32 },
+    Wait {
+        millis: u32,
+    },
     Crash,
     Restart,
 }
@@ -70,7 +94,14 @@ struct Story {
 impl Story {
     fn new() -> Self {
         let world = World::new();
-        Self { world, tags: BTreeMap::new(), watchers: BTreeMap::new(), seen: 0, dialogs: 0, unanswered: Vec::new() }
+        Self {
+            world,
+            tags: BTreeMap::new(),
+            watchers: BTreeMap::new(),
+            seen: 0,
+            dialogs: 0,
+            unanswered: Vec::new(),
+        }
     }
 
     fn crash(&mut self) {
@@ -93,23 +124,42 @@ impl Story {
         }
         let before = self.world.sent.len();
         self.world.say(&World::udp(port), text);
-        let answer = self.world.sent[before..].iter().find(|sent| !sent.is_notify()).expect("every request is answered").clone();
+        let answer = self.world.sent[before..]
+            .iter()
+            .find(|sent| !sent.is_notify())
+            .expect("every request is answered")
+            .clone();
         self.receive();
         answer
     }
 
     /// What arrived at the watchers.
     fn receive(&mut self) {
-        for notify in self.world.sent[self.seen..].iter().filter(|sent| sent.is_notify()) {
+        for notify in self.world.sent[self.seen..]
+            .iter()
+            .filter(|sent| sent.is_notify())
+        {
             let Some(watcher) = self.watchers.get_mut(notify.need("Call-ID")) else {
                 self.unanswered.push(notify.clone());
                 continue;
             };
             let cseq = notify.cseq();
-            assert!(cseq >= watcher.newest, "CSeq never goes back: {cseq} after {}", watcher.newest);
-            assert_eq!(notify.need("From").rsplit_once("tag=").unwrap().1, watcher.answer.to_tag(), "the old dialog");
+            assert!(
+                cseq >= watcher.newest,
+                "CSeq never goes back: {cseq} after {}",
+                watcher.newest
+            );
+            assert_eq!(
+                notify.need("From").rsplit_once("tag=").unwrap().1,
+                watcher.answer.to_tag(),
+                "the old dialog"
+            );
             if cseq > watcher.newest {
-                assert!(!watcher.ended, "nothing after the last NOTIFY: {}", notify.head);
+                assert!(
+                    !watcher.ended,
+                    "nothing after the last NOTIFY: {}",
+                    notify.head
+                );
             }
             watcher.newest = cseq;
             watcher.body = notify.body.clone();
@@ -133,9 +183,15 @@ impl Story {
     }
 
     fn publish(&mut self, source: usize, note: u8, expires: u16, death: Death) {
-        let known = self.tags.get(&source).map(|(tag, _)| format!("SIP-If-Match: {tag}\r\n")).unwrap_or_default();
+        let known = self
+            .tags
+            .get(&source)
+            .map(|(tag, _)| format!("SIP-If-Match: {tag}\r\n"))
+            .unwrap_or_default();
         let fields = format!("{known}Content-Type: application/pidf+xml\r\nExpires: {expires}\r\n");
-        let text = self.world.publish_text(&fields, &pidf("open", &format!("note{note}")));
+        let text = self
+            .world
+            .publish_text(&fields, &pidf("open", &format!("note{note}")));
         let answer = self.request(6000, &text, death);
         self.published(source, &answer, expires);
     }
@@ -145,11 +201,15 @@ impl Story {
         match answer.status() {
             200 => {
                 let end = now + u64::from(expires) * 1_000_000;
-                self.tags.insert(source, (answer.need("SIP-ETag").to_owned(), end));
+                self.tags
+                    .insert(source, (answer.need("SIP-ETag").to_owned(), end));
             }
             412 => {
                 let (_, end) = self.tags.remove(&source).expect("412 for a tag we had");
-                assert!(end <= now + 1_000_000, "an acknowledged entity-tag was forgotten before its time");
+                assert!(
+                    end <= now + 1_000_000,
+                    "an acknowledged entity-tag was forgotten before its time"
+                );
             }
             status => panic!("{status}"),
         }
@@ -157,7 +217,9 @@ impl Story {
 
     fn tagged(&mut self, source: usize, fields: &str, death: Death) -> Option<Sent> {
         let (tag, _) = self.tags.get(&source)?.clone();
-        let text = self.world.publish_text(&format!("SIP-If-Match: {tag}\r\n{fields}"), "");
+        let text = self
+            .world
+            .publish_text(&format!("SIP-If-Match: {tag}\r\n{fields}"), "");
         Some(self.request(6000, &text, death))
     }
 
@@ -165,23 +227,44 @@ impl Story {
         self.dialogs += 1;
         let name = format!("w{watcher}d{}", self.dialogs);
         let port = 7000 + watcher as u16;
-        let text = self.world.subscribe_text(&name, port, &format!("Expires: {expires}\r\n"));
+        let text = self
+            .world
+            .subscribe_text(&name, port, &format!("Expires: {expires}\r\n"));
         let answer = self.request(port, &text, death);
         assert_eq!(answer.status(), 200);
-        let (newest, body) = self.unanswered.iter().rfind(|notify| notify.need("Call-ID") == format!("sub-{name}"))
-            .map(|notify| (notify.cseq(), notify.body.clone())).unwrap_or_default();
-        let watcher = Watcher { answer, cseq: 1, ended: false, newest, body };
+        let (newest, body) = self
+            .unanswered
+            .iter()
+            .rfind(|notify| notify.need("Call-ID") == format!("sub-{name}"))
+            .map(|notify| (notify.cseq(), notify.body.clone()))
+            .unwrap_or_default();
+        let watcher = Watcher {
+            answer,
+            cseq: 1,
+            ended: false,
+            newest,
+            body,
+        };
         self.watchers.insert(format!("sub-{name}"), watcher);
     }
 
     fn resubscribe(&mut self, watcher: usize, expires: u16, death: Death) {
         let port = 7000 + watcher as u16;
-        let found = self.watchers.iter_mut().find(|(name, each)| name.starts_with(&format!("sub-w{watcher}d")) && !each.ended);
+        let found = self
+            .watchers
+            .iter_mut()
+            .find(|(name, each)| name.starts_with(&format!("sub-w{watcher}d")) && !each.ended);
         let Some((name, each)) = found else { return };
         each.cseq += 1;
         let (name, answer, cseq) = (name.clone(), each.answer.clone(), each.cseq);
         let fields = format!("Expires: {expires}\r\n");
-        let text = self.world.resubscribe_text(name.trim_start_matches("sub-"), port, &answer, cseq, &fields);
+        let text = self.world.resubscribe_text(
+            name.trim_start_matches("sub-"),
+            port,
+            &answer,
+            cseq,
+            &fields,
+        );
         let answer = self.request(port, &text, death);
         assert!(matches!(answer.status(), 200 | 481), "{}", answer.head);
         if answer.status() == 481 {
@@ -191,7 +274,11 @@ impl Story {
 
     fn step(&mut self, step: Step, death: Death) {
         match step {
-            Step::Publish { source, note, expires } => self.publish(source, note, expires, death),
+            Step::Publish {
+                source,
+                note,
+                expires,
+            } => self.publish(source, note, expires, death),
             Step::Refresh { source } => {
                 if let Some(answer) = self.tagged(source, "Expires: 300\r\n", death) {
                     self.published(source, &answer, 300);
@@ -227,18 +314,37 @@ impl Story {
         let text = self.world.subscribe_text("judge", 7999, "Expires: 0\r\n");
         let before = self.world.sent.len();
         self.request(7999, &text, Death::None);
-        let truth = self.world.notifies(before).pop().expect("a fetch shows the state").body;
+        let truth = self
+            .world
+            .notifies(before)
+            .pop()
+            .expect("a fetch shows the state")
+            .body;
         self.answer();
         let live = self.world.shard.counts().subscriptions;
-        let told = self.watchers.values().filter(|watcher| !watcher.ended).collect::<Vec<_>>();
-        assert!(live <= told.len(), "{live} subscriptions, {} watchers know of one", told.len());
+        let told = self
+            .watchers
+            .values()
+            .filter(|watcher| !watcher.ended)
+            .collect::<Vec<_>>();
+        assert!(
+            live <= told.len(),
+            "{live} subscriptions, {} watchers know of one",
+            told.len()
+        );
         if live == told.len() {
             for watcher in told {
-                assert_eq!(watcher.body, truth, "every watcher ends with the composition of the live publications");
+                assert_eq!(
+                    watcher.body, truth,
+                    "every watcher ends with the composition of the live publications"
+                );
             }
         }
         let published = self.world.shard.counts().publications;
-        assert!(published <= self.tags.len(), "no publication that its source does not know of");
+        assert!(
+            published <= self.tags.len(),
+            "no publication that its source does not know of"
+        );
         // And when all has ended, nothing is left.
         for _ in 0..30 {
             self.world.advance(Duration::from_secs(30));
@@ -246,7 +352,14 @@ impl Story {
             self.answer();
         }
         let counts = self.world.shard.counts();
-        assert_eq!((counts.presentities, counts.publications, counts.subscriptions), (0, 0, 0));
+        assert_eq!(
+            (
+                counts.presentities,
+                counts.publications,
+                counts.subscriptions
+            ),
+            (0, 0, 0)
+        );
         assert!(self.world.disk.is_empty(), "{:?}", self.world.disk);
         assert_eq!(self.world.shard.remembered(), 0);
     }

@@ -1,5 +1,11 @@
 //! The way of a NOTIFY: route sets, flows, sizes, names, windows (standards C6, RFC 3261 §18.1.1).
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says where it breaks"
+)]
+
 mod world;
 
 use std::net::SocketAddr;
@@ -10,12 +16,20 @@ use shard::{ConnectionId, Destination, Undeliverable};
 use world::{World, pidf, settings};
 
 fn udp_to(port: u16) -> Destination {
-    Destination::Datagram { listener: ListenerId(0), to: SocketAddr::from(([127, 0, 0, 1], port)) }
+    Destination::Datagram {
+        listener: ListenerId(0),
+        to: SocketAddr::from(([127, 0, 0, 1], port)),
+    }
 }
 
 fn tcp_to(port: u16, connect_ms_max: u32) -> Destination {
     let to = SocketAddr::from(([127, 0, 0, 1], port));
-    Destination::Stream { transport: Transport::Tcp, listener: ListenerId(1), to, connect_ms_max }
+    Destination::Stream {
+        transport: Transport::Tcp,
+        listener: ListenerId(1),
+        to,
+        connect_ms_max,
+    }
 }
 
 #[test]
@@ -23,8 +37,15 @@ fn the_whole_route_set_is_used_in_order() {
     let mut world = World::new();
     let routes = "Record-Route: <sip:127.0.0.1:7101;lr>, <sip:scscf1.home1.net;lr>\r\nRecord-Route: <sip:pcscf1.home1.net:5088;lr>\r\n";
     let (answer, notify) = world.subscribe("bob", 7000, routes);
-    assert_eq!(notify.need("Route"), "<sip:127.0.0.1:7101;lr>, <sip:scscf1.home1.net;lr>, <sip:pcscf1.home1.net:5088;lr>");
-    assert!(notify.head.starts_with("NOTIFY sip:bob@127.0.0.1:7000 SIP/2.0\r\n"));
+    assert_eq!(
+        notify.need("Route"),
+        "<sip:127.0.0.1:7101;lr>, <sip:scscf1.home1.net;lr>, <sip:pcscf1.home1.net:5088;lr>"
+    );
+    assert!(
+        notify
+            .head
+            .starts_with("NOTIFY sip:bob@127.0.0.1:7000 SIP/2.0\r\n")
+    );
     assert_eq!(notify.to, udp_to(7101));
     // RFC 3261 §12.1.1: and the answer carries it back.
     assert_eq!(answer.head.matches("Record-Route:").count(), 2);
@@ -35,8 +56,17 @@ fn a_strict_router_first_becomes_the_request_uri() {
     let mut world = World::new();
     let routes = "Record-Route: <sip:127.0.0.1:7102>, <sip:other.net;lr>\r\n";
     let (_, notify) = world.subscribe("bob", 7000, routes);
-    assert!(notify.head.starts_with("NOTIFY sip:127.0.0.1:7102 SIP/2.0\r\n"), "{}", notify.head);
-    assert_eq!(notify.need("Route"), "<sip:other.net;lr>, <sip:bob@127.0.0.1:7000>");
+    assert!(
+        notify
+            .head
+            .starts_with("NOTIFY sip:127.0.0.1:7102 SIP/2.0\r\n"),
+        "{}",
+        notify.head
+    );
+    assert_eq!(
+        notify.need("Route"),
+        "<sip:other.net;lr>, <sip:bob@127.0.0.1:7000>"
+    );
     assert_eq!(notify.to, udp_to(7102));
 }
 
@@ -49,18 +79,33 @@ fn a_large_notify_goes_by_tcp_and_falls_back_to_udp_for_ten_minutes() {
     let tag = world.publish_open(&long);
     let first = world.notifies(from).remove(0);
     assert_eq!(first.to, tcp_to(7000, 500));
-    assert!(first.need("Via").starts_with("SIP/2.0/TCP ps.example.com:5060;branch=z9hG4bK"));
-    world.shard.handle_undeliverable(world.now, first.token, Undeliverable::NotConnected);
+    assert!(
+        first
+            .need("Via")
+            .starts_with("SIP/2.0/TCP ps.example.com:5060;branch=z9hG4bK")
+    );
+    world
+        .shard
+        .handle_undeliverable(world.now, first.token, Undeliverable::NotConnected);
     world.run();
     let second = world.notifies(from).remove(1);
     assert_eq!(second.to, udp_to(7000));
     assert_eq!((second.cseq(), &second.body), (first.cseq(), &first.body));
-    assert_ne!(second.need("Via"), first.need("Via"), "another transport is another transaction");
+    assert_ne!(
+        second.need("Via"),
+        first.need("Via"),
+        "another transport is another transaction"
+    );
     assert!(world.ok(&second).is_empty());
     // Remembered: the next goes by UDP at once; after ten minutes TCP is tried again.
     let change = |world: &mut World, tag: &str, note: &str| {
-        let fields = format!("SIP-If-Match: {tag}\r\nContent-Type: application/pidf+xml\r\nExpires: 3600\r\n");
-        world.publish(&fields, &pidf("open", note)).need("SIP-ETag").to_owned()
+        let fields = format!(
+            "SIP-If-Match: {tag}\r\nContent-Type: application/pidf+xml\r\nExpires: 3600\r\n"
+        );
+        world
+            .publish(&fields, &pidf("open", note))
+            .need("SIP-ETag")
+            .to_owned()
     };
     let tag = change(&mut world, &tag, &"y".repeat(1500));
     let third = world.notifies(from).remove(2);
@@ -84,14 +129,19 @@ fn a_known_path_mtu_decides_instead_of_1300() {
 #[test]
 fn a_subscribe_by_tcp_is_notified_on_its_connection() {
     let mut world = World::new();
-    let text = world.subscribe_text("bob", 7000, "").replace("SIP/2.0/UDP", "SIP/2.0/TCP").replace(
-        "Contact: <sip:bob@127.0.0.1:7000>",
-        "Contact: <sip:bob@127.0.0.1:7000;transport=tcp>",
-    );
+    let text = world
+        .subscribe_text("bob", 7000, "")
+        .replace("SIP/2.0/UDP", "SIP/2.0/TCP")
+        .replace(
+            "Contact: <sip:bob@127.0.0.1:7000>",
+            "Contact: <sip:bob@127.0.0.1:7000;transport=tcp>",
+        );
     // It came from another port than it listens on; its Via says who it is.
     let sent = world.say(&World::tcp(40_000), &text);
     for each in &sent {
-        let Destination::Connection { connection, .. } = each.to else { panic!("{:?}", each.to) };
+        let Destination::Connection { connection, .. } = each.to else {
+            panic!("{:?}", each.to)
+        };
         assert_eq!(connection, ConnectionId(40_000));
     }
     assert!(sent[0].need("Contact").contains("transport=tcp"));
@@ -105,10 +155,16 @@ fn a_subscribe_by_tcp_is_notified_on_its_connection() {
 #[test]
 fn a_contact_behind_a_translator_is_notified_at_the_source() {
     let mut world = World::new();
-    let text = world.subscribe_text("bob", 7000, "").replace("127.0.0.1:7000", "10.1.2.3:5060");
+    let text = world
+        .subscribe_text("bob", 7000, "")
+        .replace("127.0.0.1:7000", "10.1.2.3:5060");
     let sent = world.say(&World::udp(45_000), &text);
     assert_eq!(sent[0].to, udp_to(45_000));
-    assert!(sent[0].need("Via").contains(";received=127.0.0.1;rport=45000"));
+    assert!(
+        sent[0]
+            .need("Via")
+            .contains(";received=127.0.0.1;rport=45000")
+    );
     assert_eq!(sent[1].to, udp_to(45_000));
     assert!(sent[1].head.starts_with("NOTIFY sip:bob@10.1.2.3:5060 "));
     // Behind a proxy the route is what counts.
@@ -128,20 +184,35 @@ fn an_ipv6_contact_is_an_address() {
     v6.advertise_host = "[2001:db8::1]".to_owned();
     settings.listeners.push(v6);
     world.shard.handle_settings(world.now, settings.into());
-    let text = world.subscribe_text("bob", 7000, "").replace("<sip:bob@127.0.0.1:7000>", "<sip:bob@[2001:db8::9]:7000>");
+    let text = world
+        .subscribe_text("bob", 7000, "")
+        .replace("<sip:bob@127.0.0.1:7000>", "<sip:bob@[2001:db8::9]:7000>");
     let sent = world.say(&World::udp(7000), &text);
     let to = "[2001:db8::9]:7000".parse().unwrap();
-    assert_eq!(sent[1].to, Destination::Datagram { listener: ListenerId(2), to });
+    assert_eq!(
+        sent[1].to,
+        Destination::Datagram {
+            listener: ListenerId(2),
+            to
+        }
+    );
     assert!(sent[1].need("Via").contains("[2001:db8::1]:5060;"));
 }
 
 #[test]
 fn a_named_contact_waits_for_its_address() {
     let mut world = World::new();
-    let text = world.subscribe_text("bob", 7000, "").replace("<sip:bob@127.0.0.1:7000>", "<sip:bob@Phone.example.org:7000>");
+    let text = world.subscribe_text("bob", 7000, "").replace(
+        "<sip:bob@127.0.0.1:7000>",
+        "<sip:bob@Phone.example.org:7000>",
+    );
     assert_eq!(world.say(&World::udp(7000), &text).len(), 1);
     assert_eq!(world.resolves, ["phone.example.org"]);
-    world.shard.handle_resolved(world.now, "phone.example.org", &["127.0.0.1".parse().unwrap()]);
+    world.shard.handle_resolved(
+        world.now,
+        "phone.example.org",
+        &["127.0.0.1".parse().unwrap()],
+    );
     world.run();
     assert_eq!(world.notifies(0)[0].to, udp_to(7000));
 }
@@ -149,7 +220,10 @@ fn a_named_contact_waits_for_its_address() {
 #[test]
 fn a_name_without_an_address_is_given_up_after_a_few_tries() {
     let mut world = World::new();
-    let text = world.subscribe_text("bob", 7000, "").replace("<sip:bob@127.0.0.1:7000>", "<sip:bob@nowhere.invalid.example:7000>");
+    let text = world.subscribe_text("bob", 7000, "").replace(
+        "<sip:bob@127.0.0.1:7000>",
+        "<sip:bob@nowhere.invalid.example:7000>",
+    );
     world.say(&World::udp(7000), &text);
     for _ in 0..8 {
         let name = "nowhere.invalid.example";
@@ -168,14 +242,23 @@ fn a_hop_has_a_window_and_a_silent_one_opens_it_again() {
     let mut first = Vec::new();
     for watcher in 0..10 {
         let text = world.subscribe_text(&format!("w{watcher}"), 7000, "");
-        first.extend(world.say(&World::udp(7000), &text).into_iter().filter(|sent| sent.is_notify()));
+        first.extend(
+            world
+                .say(&World::udp(7000), &text)
+                .into_iter()
+                .filter(|sent| sent.is_notify()),
+        );
     }
     assert_eq!(first.len(), 3);
     // One answer lets one more leave.
     assert_eq!(world.ok(&first[0]).len(), 1);
     // No answers at all: a retransmitted NOTIFY no longer holds up the others.
     world.advance(Duration::from_millis(520));
-    let mut cseqs: Vec<String> = world.notifies(0).iter().map(|notify| notify.need("Call-ID").to_owned()).collect();
+    let mut cseqs: Vec<String> = world
+        .notifies(0)
+        .iter()
+        .map(|notify| notify.need("Call-ID").to_owned())
+        .collect();
     cseqs.sort();
     cseqs.dedup();
     assert_eq!(cseqs.len(), 7);
@@ -185,14 +268,18 @@ fn a_hop_has_a_window_and_a_silent_one_opens_it_again() {
 fn what_cannot_be_sent_is_tried_until_it_would_have_timed_out() {
     let mut world = World::new();
     let (_, notify) = world.subscribe("bob", 7000, "");
-    world.shard.handle_undeliverable(world.now, notify.token, Undeliverable::Refused);
+    world
+        .shard
+        .handle_undeliverable(world.now, notify.token, Undeliverable::Refused);
     world.advance(Duration::from_millis(600));
     assert_eq!(world.notifies(0).len(), 2, "once more after half a second");
     let mut last = 1;
     for _ in 0..40 {
         if world.notifies(0).len() > last {
             last = world.notifies(0).len();
-            world.shard.handle_undeliverable(world.now, notify.token, Undeliverable::Refused);
+            world
+                .shard
+                .handle_undeliverable(world.now, notify.token, Undeliverable::Refused);
         }
         world.advance(Duration::from_secs(1));
     }

@@ -1,13 +1,25 @@
 //! One shard in a world of its own: time, disk and network are plain values, and a crash is a method.
-#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses its part")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says so when its world is wrong")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    reason = "each test file uses its part"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says so when its world is wrong"
+)]
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use machine::settings::{Domain, Handling, Identity, Listener, ListenerId, Presence, Settings, Transport};
+use machine::settings::{
+    Domain, Handling, Identity, Listener, ListenerId, Presence, Settings, Transport,
+};
 use machine::{Batch, Instant, Key, Limits, Now, Op, Wall};
 use shard::{ConnectionId, Destination, Flow, Output, Shard, Start};
 
@@ -40,11 +52,15 @@ impl Sent {
     }
 
     pub fn need(&self, name: &str) -> &str {
-        self.header(name).unwrap_or_else(|| panic!("no {name} in\n{}", self.head))
+        self.header(name)
+            .unwrap_or_else(|| panic!("no {name} in\n{}", self.head))
     }
 
     pub fn status(&self) -> u16 {
-        self.head.strip_prefix("SIP/2.0 ").and_then(|rest| rest.get(..3)?.parse().ok()).unwrap_or(0)
+        self.head
+            .strip_prefix("SIP/2.0 ")
+            .and_then(|rest| rest.get(..3)?.parse().ok())
+            .unwrap_or(0)
     }
 
     pub fn is_notify(&self) -> bool {
@@ -56,7 +72,12 @@ impl Sent {
     }
 
     pub fn cseq(&self) -> u32 {
-        self.need("CSeq").split(' ').next().unwrap().parse().unwrap()
+        self.need("CSeq")
+            .split(' ')
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap()
     }
 }
 
@@ -80,8 +101,16 @@ pub fn settings() -> Settings {
     let presence = Presence {
         default_handling: Handling::Allow,
         notify_interval_ms_min: 0,
-        publish_expires_seconds: machine::settings::Expires { min: 1, default: 3600, max: 86_400 },
-        subscribe_expires_seconds: machine::settings::Expires { min: 1, default: 3600, max: 86_400 },
+        publish_expires_seconds: machine::settings::Expires {
+            min: 1,
+            default: 3600,
+            max: 86_400,
+        },
+        subscribe_expires_seconds: machine::settings::Expires {
+            min: 1,
+            default: 3600,
+            max: 86_400,
+        },
         ..Presence::default()
     };
     let listener = |transport| Listener {
@@ -95,9 +124,16 @@ pub fn settings() -> Settings {
     };
     Settings {
         number: 1,
-        domains: vec![Domain { name: "example.com".to_owned(), aliases: Vec::new(), presence }],
+        domains: vec![Domain {
+            name: "example.com".to_owned(),
+            aliases: Vec::new(),
+            presence,
+        }],
         listeners: vec![listener(Transport::Udp), listener(Transport::Tcp)],
-        identity: Identity { from_is_identity: true, ..Identity::default() },
+        identity: Identity {
+            from_is_identity: true,
+            ..Identity::default()
+        },
         limits: Limits::default(),
         path_mtu: 0,
         hosts: BTreeMap::new(),
@@ -110,7 +146,10 @@ impl World {
     }
 
     pub fn with(settings: Settings) -> Self {
-        let now = Now { monotonic: Instant::from_micros(1_000_000), wall: Wall::from_millis(1_790_000_000_000) };
+        let now = Now {
+            monotonic: Instant::from_micros(1_000_000),
+            wall: Wall::from_millis(1_790_000_000_000),
+        };
         let shard = Self::start(&settings, 1, now);
         let mut world = Self {
             shard,
@@ -238,7 +277,8 @@ impl World {
 
     fn step(&mut self, by: Duration) {
         self.now.monotonic = self.now.monotonic + by;
-        self.now.wall = Wall::from_millis(1_790_000_000_000 + self.now.monotonic.as_micros() / 1000);
+        self.now.wall =
+            Wall::from_millis(1_790_000_000_000 + self.now.monotonic.as_micros() / 1000);
     }
 
     pub fn udp(port: u16) -> Flow {
@@ -285,12 +325,18 @@ impl World {
 
     pub fn publish(&mut self, fields: &str, body: &str) -> Sent {
         let text = self.publish_text(fields, body);
-        self.say(&Self::udp(6000), &text).into_iter().find(|sent| sent.status() != 0).expect("an answer")
+        self.say(&Self::udp(6000), &text)
+            .into_iter()
+            .find(|sent| sent.status() != 0)
+            .expect("an answer")
     }
 
     /// Publishes a whole document and gives its entity-tag.
     pub fn publish_open(&mut self, note: &str) -> String {
-        let answer = self.publish("Content-Type: application/pidf+xml\r\nExpires: 600\r\n", &pidf("open", note));
+        let answer = self.publish(
+            "Content-Type: application/pidf+xml\r\nExpires: 600\r\n",
+            &pidf("open", note),
+        );
         assert_eq!(answer.status(), 200, "{}", answer.head);
         answer.need("SIP-ETag").to_owned()
     }
@@ -310,12 +356,22 @@ impl World {
         let text = self.subscribe_text(watcher, port, fields);
         let sent = self.say(&Self::udp(port), &text);
         assert_eq!(sent.len(), 2, "an answer and a NOTIFY, not {sent:#?}");
-        assert!(sent[0].status() / 100 == 2 && sent[1].is_notify(), "{sent:#?}");
+        assert!(
+            sent[0].status() / 100 == 2 && sent[1].is_notify(),
+            "{sent:#?}"
+        );
         (sent[0].clone(), sent[1].clone())
     }
 
     /// A SUBSCRIBE within the dialog that `answer` made.
-    pub fn resubscribe_text(&mut self, watcher: &str, port: u16, answer: &Sent, cseq: u32, fields: &str) -> String {
+    pub fn resubscribe_text(
+        &mut self,
+        watcher: &str,
+        port: u16,
+        answer: &Sent,
+        cseq: u32,
+        fields: &str,
+    ) -> String {
         let serial = self.serial();
         let tag = answer.to_tag();
         format!(
@@ -350,6 +406,10 @@ impl World {
 
     /// NOTIFYs that left since `from`.
     pub fn notifies(&self, from: usize) -> Vec<Sent> {
-        self.sent[from..].iter().filter(|sent| sent.is_notify()).cloned().collect()
+        self.sent[from..]
+            .iter()
+            .filter(|sent| sent.is_notify())
+            .cloned()
+            .collect()
     }
 }
