@@ -28,6 +28,17 @@ pub struct Subscribed {
     pub key: Option<Key>,
 }
 
+impl Subscribed {
+    const fn ended(tag: Tag) -> Self {
+        Self {
+            status: 200,
+            tag,
+            expires: 0,
+            key: None,
+        }
+    }
+}
+
 impl EventState {
     /// Handles a SUBSCRIBE outside a dialog. `handling` is what the presentity's rules give the watcher.
     pub fn handle_subscribe(
@@ -91,12 +102,7 @@ impl EventState {
                     key: None,
                 })
             }
-            Done::Unsubscribed { tag } => Some(Subscribed {
-                status: 200,
-                tag: *tag,
-                expires: 0,
-                key: None,
-            }),
+            Done::Unsubscribed { tag } => Some(Subscribed::ended(*tag)),
             Done::Published { .. } => None,
         }
     }
@@ -302,12 +308,7 @@ impl EventState {
                 self.put_subscription(slot);
             }
             self.end(context.now, slot, Reason::Timeout);
-            return Ok(Subscribed {
-                status: 200,
-                tag,
-                expires: 0,
-                key: None,
-            });
+            return Ok(Subscribed::ended(tag));
         }
         self.grant_subscription(context.now, slot, expires);
         if rewritten {
