@@ -26,7 +26,7 @@ pub trait Recovered: Send {
     /// When what was readable a moment ago no longer is.
     fn replay(&mut self, each: &mut dyn FnMut(Key, Vec<Vec<u8>>)) -> Result<(), StoreError>;
 
-    /// Begins to take batches. `observer` is called from the store's own thread and must not block.
+    /// Begins to take batches.
     ///
     /// # Errors
     /// When the thread or the first segment can't be had.
@@ -53,7 +53,8 @@ pub trait Store: Send + Sync {
     fn close(&self) -> Result<(), StoreError>;
 }
 
-/// Who wants to know what became of the batches.
+/// Who wants to know what became of the batches. Called from the store's own thread (the store in memory: from within
+/// `submit` or `step`); it must not block.
 pub trait Observer: Send + Sync {
     /// Every batch of `shard` up to `sequence` is durable. Sequences only grow.
     fn durable(&self, shard: u16, sequence: u64);

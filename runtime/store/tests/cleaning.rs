@@ -1,4 +1,5 @@
 //! The cleaner: the disk stays bounded, nothing is lost or applied twice, also when it is interrupted anywhere.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 
 mod support;
 
@@ -136,10 +137,10 @@ fn a_crash_beside_the_cleaner_applies_no_chain_twice() {
     }
     assert!(store.status().copied_bytes > 5000);
     store.close().unwrap();
-    for sequence in 1..=150 {
+    for (sequence, state) in states.iter().enumerate().skip(1) {
         let image = images.join(sequence.to_string());
         let found = replay(&mut *store::open(&image, options(Commit::Fsync, 4096)).unwrap());
-        assert_eq!(found, states[sequence], "after batch {sequence}");
+        assert_eq!(found, *state, "after batch {sequence}");
     }
 }
 

@@ -11,50 +11,37 @@ use super::frame::{Frame, HEADER_BYTES, Kind, Record, size};
 use super::log::Log;
 use crate::StoreError;
 
-/// What was copied is synced in such steps, so that no commit has to wait for all of it.
-const SYNC_BYTES: u64 = 1 << 20;
-
 /// What a slice of cleaning came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cleaned {
-    /// Nothing needs cleaning.
-    Nothing,
-    /// There is more to do.
-    More,
-    /// There would be, but no room for the copies: wait for removals or for the disk.
+    /// What was asked for, or all there was to do.
+    Done,
+    /// There is more, but no room for the copies: wait for removals or for the disk.
     Stuck,
 }
 
 impl Log {
     /// Whether the disk holds more than it should: with the current segment and the next one, files take at most twice
-    /// what is alive and two segments. Without a next segment, whatever gives a segment back is worth it.
+    /// what is alive and two segments. On a full disk, whatever gives a segment back is worth it.
     pub(crate) fn wants_cleaning(&self) -> bool {
         let used = self.sealed_bytes() + self.current.used;
         let live = self.index.live_bytes();
         !self.sealed.is_empty()
             && (used > 2 * live
                 || self.cleaned > 0
-                || self.starved && used - live.min(used) > self.options.segment_bytes / 4)
+                || self.tight && used - live.min(used) > self.options.segment_bytes / 2)
     }
 
-    /// Works through about `bytes` of old segments; on a full disk until there is room for a segment.
+    /// Works through about `bytes` of old segments; without a next segment until there is one.
     pub(crate) fn clean(&mut self, bytes: u64) -> Result<Cleaned, StoreError> {
         // Every record that may have to be copied is on the disk from here on.
         self.write()?;
         let mut worked = 0;
-        let mut copied = 0;
-        while worked < bytes || self.starved {
-            if !self.wants_cleaning() {
-                break;
-            }
-            let Some((number, end)) = self
-                .sealed
-                .first_key_value()
-                .map(|(number, segment)| (*number, segment.used))
-            else {
+        while self.wants_cleaning() && (worked < bytes || self.spare.is_none()) {
+            let Some((&number, segment)) = self.sealed.first_key_value() else {
                 break;
             };
-            if self.cleaned >= end {
+            if self.cleaned >= segment.used {
                 self.forget(number)?;
                 self.prepare();
                 continue;
@@ -63,25 +50,16 @@ impl Log {
                 return Err(self.damaged(number, self.cleaned, 0));
             };
             for key in keys {
-                let Some(bytes) = self.copy(key)? else {
-                    self.finish_slice(copied)?;
+                if !self.copy(key)? {
+                    self.write()?;
                     return Ok(Cleaned::Stuck);
-                };
-                copied += bytes;
+                }
             }
             self.cleaned += frame_bytes;
             worked += frame_bytes;
-            if copied >= SYNC_BYTES {
-                self.finish_slice(copied)?;
-                copied = 0;
-            }
         }
-        self.finish_slice(copied)?;
-        Ok(if self.wants_cleaning() {
-            Cleaned::More
-        } else {
-            Cleaned::Nothing
-        })
+        self.write()?;
+        Ok(Cleaned::Done)
     }
 
     /// The size of the cleaner's next frame and the objects whose put in it still counts; nothing when it is damaged:
@@ -118,47 +96,29 @@ impl Log {
         Ok(Some((size(length) as u64, alive)))
     }
 
-    /// Writes an object's chain again; nothing when there is no room for it. Says how many bytes that took.
-    fn copy(&mut self, key: u64) -> Result<Option<u64>, StoreError> {
+    /// Writes an object's chain again; false when there is no room for it.
+    fn copy(&mut self, key: u64) -> Result<bool, StoreError> {
         let places: Vec<_> = self.index.chain(key).collect();
         let bytes: u64 = places.iter().map(|place| place.record_bytes()).sum();
-        // Without a next segment the copies may not eat up what removals and refreshes need.
-        let room = self
-            .current
-            .capacity
-            .saturating_sub(self.current.used + self.filling.len() as u64);
-        if self.spare.is_none()
-            && (self.starved || !self.prepare())
-            && bytes + self.options.segment_bytes / 8 > room
-        {
-            return Ok(None);
+        if self.spare.is_none() && !self.asked {
+            self.prepare();
         }
-        let chain: Vec<_> = places
-            .iter()
-            .map(|place| self.read(key, *place))
-            .collect::<Result<_, _>>()?;
+        // Without a next segment the copies may not eat up what removals and refreshes need.
+        let taken = self.current.used + self.filling.len() as u64;
+        let room = self.current.capacity.saturating_sub(taken);
+        if self.spare.is_none() && bytes + self.options.segment_bytes / 8 > room {
+            return Ok(false);
+        }
+        let read = places.iter().map(|place| self.read(key, *place));
+        let chain: Vec<_> = read.collect::<Result<_, _>>()?;
         self.make_room(bytes)?;
-        for (position, record) in chain.iter().enumerate() {
-            self.push(
-                key,
-                if position == 0 {
-                    Kind::Put
-                } else {
-                    Kind::Append
-                },
-                record,
-            );
+        let mut kind = Kind::Put;
+        for record in &chain {
+            self.push(key, kind, record);
+            kind = Kind::Append;
         }
         self.copied_bytes += bytes;
-        Ok(Some(bytes))
-    }
-
-    fn finish_slice(&mut self, copied: u64) -> Result<(), StoreError> {
-        self.write()?;
-        match self.options.commit {
-            Commit::Fsync if copied > 0 => self.sync(),
-            Commit::Fsync | Commit::Os => Ok(()),
-        }
+        Ok(true)
     }
 
     /// Deletes a segment in which nothing counts any more.

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use machine::{Batch, Op};
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use rustix::io::Errno;
 
 use super::folder::{Folder, Note, Promised, own_file};
@@ -21,7 +21,7 @@ use crate::{Damage, Report, StoreError};
 /// One write gathers at most this much, unless one batch alone is more: a frame is read as a whole.
 const GATHER_BYTES_MAX: usize = 1 << 20;
 /// Below it a segment would be all headers.
-const SEGMENT_BYTES_MIN: u32 = 4096;
+const SEGMENT_BYTES_MIN: u32 = 1024;
 /// Offsets in the index have 32 bits, and one batch of `FRAME_BYTES_MAX` may follow what is there.
 const SEGMENT_BYTES_MAX: u32 = 1 << 30;
 
@@ -50,8 +50,11 @@ pub(crate) struct Log {
     pub(crate) current: Segment,
     /// Where they will go next: allocated before it is needed, so that a full disk is noticed a whole segment ahead.
     pub(crate) spare: Option<Segment>,
-    /// The last try to allocate it was refused.
-    pub(crate) starved: bool,
+    /// There is no spare, or the disk has no room for another after it: new state is refused, and the cleaner works for
+    /// every segment that it can give back.
+    pub(crate) tight: bool,
+    /// Since the last change the disk was asked for a spare.
+    pub(crate) asked: bool,
     pub(crate) promised: Promised,
     pub(crate) filling: Filling,
     /// Of the frame that is being filled.
@@ -67,6 +70,8 @@ pub(crate) struct Log {
     pub(crate) syncs: u64,
     pub(crate) copied_bytes: u64,
     pub(crate) written_bytes: u64,
+    /// Written since the last sync.
+    pub(crate) unsynced_bytes: u64,
     /// Held until the log is dropped.
     pub(crate) _lock: File,
 }
@@ -244,6 +249,7 @@ impl Log {
         self.current.used += bytes.len() as u64;
         self.current.dirty = true;
         self.written_bytes += bytes.len() as u64;
+        self.unsynced_bytes += bytes.len() as u64;
         self.filling.clear();
         self.sequence += 1;
         Ok(())
@@ -275,6 +281,7 @@ impl Log {
             segment.dirty = false;
             self.syncs += 1;
         }
+        self.unsynced_bytes = 0;
         self.durable = self.sequence - 1;
         Ok(())
     }
@@ -315,6 +322,7 @@ impl Log {
                 Segment::create(&self.folder, number, bytes)?
             }
         };
+        self.asked = false;
         let full = std::mem::replace(&mut self.current, next);
         // What a full segment didn't use goes back to the disk. Nothing depends on it.
         if let Err(error) = full.file.set_len(full.used) {
@@ -324,20 +332,26 @@ impl Log {
         Ok(())
     }
 
-    /// Allocates the next segment ahead; false when there is no room for it.
+    /// Allocates the next segment ahead and looks whether another could follow it; false when not. That other one is
+    /// what removals, refreshes and the cleaner's copies live from while new state is refused.
     pub(crate) fn prepare(&mut self) -> bool {
-        if self.spare.is_some() {
-            return true;
-        }
         let bytes = self.options.segment_bytes;
-        if self.disk_bytes() + bytes <= self.options.disk_bytes_max {
+        if self.spare.is_none() && self.disk_bytes() + bytes <= self.options.disk_bytes_max {
             match Segment::create(&self.folder, self.current.number + 1, bytes) {
                 Ok(segment) => self.spare = Some(segment),
                 Err(error) => tracing::debug!(%error, "no room for the next segment"),
             }
         }
-        self.starved = self.spare.is_none();
-        !self.starved
+        self.asked = true;
+        self.tight = self.spare.is_none() || !self.has_room_for(bytes);
+        !self.tight
+    }
+
+    fn has_room_for(&self, bytes: u64) -> bool {
+        // A filesystem that doesn't say how full it is is asked by allocating.
+        let free = statvfs(self.folder.journal())
+            .map_or(u64::MAX, |fs| fs.f_bavail.saturating_mul(fs.f_frsize));
+        free >= bytes && self.disk_bytes() + bytes <= self.options.disk_bytes_max
     }
 
     /// Bytes of all segments.

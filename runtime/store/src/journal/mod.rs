@@ -41,7 +41,7 @@ pub struct Options {
     /// Least time between the starts of two syncs when busy.
     pub commit_gather: Duration,
     /// Bytes of a segment, preallocated. 64 MiB: some seconds of a busy node, and what the cleaner frees at a time.
-    /// Bounds 4 KiB–1 GiB.
+    /// Bounds 1 KiB–1 GiB.
     pub segment_bytes: u32,
     /// The segments together may not take more than this; nothing: as much as the disk gives.
     pub disk_bytes_max: Option<u64>,

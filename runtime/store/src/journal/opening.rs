@@ -162,7 +162,8 @@ fn assemble(
         sealed,
         current,
         spare,
-        starved: false,
+        tight: false,
+        asked: false,
         promised,
         filling: Filling::default(),
         sequence: report.sequence + 1,
@@ -173,6 +174,7 @@ fn assemble(
         syncs: 0,
         copied_bytes: 0,
         written_bytes: 0,
+        unsynced_bytes: 0,
         _lock: lock,
     })
 }

@@ -22,6 +22,10 @@ const NOTE_AFTER: Duration = Duration::from_millis(100);
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The cleaner works in slices of this: less than a millisecond each.
 const SLICE_BYTES: u64 = 256 << 10;
+/// Copies are synced in steps of this.
+const SYNC_STEP_BYTES: u64 = 1 << 20;
+/// Where a commit isn't synced, everything is, in steps of this: a few milliseconds each.
+const OS_SYNC_STEP_BYTES: u64 = 8 << 20;
 /// The cleaner works through this many times what was written, so that it stays ahead of any mix of dead and alive.
 const CLEAN_FACTOR: u64 = 4;
 
@@ -102,7 +106,7 @@ pub(crate) fn start(
             ..Queue::default()
         }),
         wake: Condvar::new(),
-        room: AtomicBool::new(!log.starved),
+        room: AtomicBool::new(!log.tight),
         queued_bytes: AtomicU64::new(0),
         clock: options.clock.clone(),
     });
@@ -232,6 +236,7 @@ impl Writer {
             }
             self.look_at_room();
             self.clean(self.log.written_bytes - before)?;
+            self.sync_by_the_way()?;
             self.shared.queue().status = status(&self.log);
         }
     }
@@ -335,15 +340,31 @@ impl Writer {
         Ok(())
     }
 
-    /// Allocates the next segment where there is none; without one there is no room.
-    fn look_at_room(&mut self) {
-        if self.log.spare.is_none() && self.retry_at.is_none() && !self.log.prepare() {
-            self.retry_at = Some((self.shared.clock)() + RETRY_AFTER);
+    /// Syncs what no commit did, in steps, so that nobody has to wait for all of it: copies of the cleaner, and where a
+    /// commit isn't synced everything, which also bounds what a loss of power takes.
+    fn sync_by_the_way(&mut self) -> Result<(), StoreError> {
+        let step = match self.options.commit {
+            Commit::Fsync => SYNC_STEP_BYTES,
+            Commit::Os => OS_SYNC_STEP_BYTES,
+        };
+        if self.log.unsynced_bytes >= step {
+            self.log.sync()
+        } else {
+            Ok(())
         }
-        let room = self.log.spare.is_some();
+    }
+
+    /// Allocates the next segment where there is none, and tells whether there is room.
+    fn look_at_room(&mut self) {
+        if self.log.spare.is_none() && !self.log.asked {
+            self.log.prepare();
+        }
+        let room = !self.log.tight;
         if room {
             self.retry_at = None;
             self.stuck = false;
+        } else if self.retry_at.is_none() {
+            self.retry_at = Some((self.shared.clock)() + RETRY_AFTER);
         }
         if self.shared.room.swap(room, Ordering::Relaxed) != room {
             if room {
@@ -352,7 +373,7 @@ impl Writer {
                 tracing::warn!(
                     folder = %self.log.folder.path.display(),
                     needed_bytes = self.log.options.segment_bytes,
-                    "the disk has no room for the next segment: new state is refused, removals and refreshes use the reserve"
+                    "the disk has no room for two more segments: new state is refused, removals and refreshes live from the reserve"
                 );
             }
         }

@@ -6,7 +6,7 @@
 )]
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -137,10 +137,12 @@ impl Listener {
 
     fn wait(&self, until: impl Fn(&Heard) -> bool) {
         let heard = self.heard.lock().unwrap();
+        let goes_on = |heard: &mut Heard| !until(heard) && heard.failed.is_empty();
         let waited = self
             .more
-            .wait_timeout_while(heard, Duration::from_secs(30), |heard| !until(heard))
+            .wait_timeout_while(heard, Duration::from_secs(30), goes_on)
             .unwrap();
+        assert!(until(&waited.0), "failed: {:?}", waited.0.failed);
         assert!(!waited.1.timed_out(), "not heard within 30 s");
     }
 }
@@ -183,6 +185,35 @@ pub fn copy_folder(from: &Path, to: &Path) {
         } else {
             std::fs::copy(entry.path(), target).unwrap();
         }
+    }
+}
+
+/// Every file of a folder; nothing when one vanished meanwhile.
+fn contents(folder: &Path) -> Option<BTreeMap<PathBuf, Vec<u8>>> {
+    let mut files = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).ok()? {
+        let path = entry.ok()?.path();
+        if path.is_dir() {
+            files.extend(contents(&path)?);
+        } else {
+            files.insert(path.clone(), std::fs::read(path).ok()?);
+        }
+    }
+    Some(files)
+}
+
+/// The folder as it is at one moment, while a store works in it: read twice until nothing changed in between.
+pub fn crash_image(from: &Path, to: &Path) {
+    let files = loop {
+        match (contents(from), contents(from)) {
+            (Some(once), Some(twice)) if once == twice => break once,
+            _ => std::thread::yield_now(),
+        }
+    };
+    for (path, bytes) in files {
+        let target = to.join(path.strip_prefix(from).unwrap());
+        std::fs::create_dir_all(target.parent().unwrap()).unwrap();
+        std::fs::write(target, bytes).unwrap();
     }
 }
 
