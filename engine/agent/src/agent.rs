@@ -386,6 +386,12 @@ impl Agent {
                 watch.refusal = refusal;
                 if (200..300).contains(&status) && pending.dialog == watch.dialog.number {
                     watch.dialog.heard_success(response, from);
+                    let event = Event::Accepted {
+                        usage: pending.usage,
+                        status,
+                        expires,
+                    };
+                    self.outputs.push_back(Output::Show(event));
                 }
                 let remote_tag = essentials.to.tag();
                 let fields = subscriber::Response {

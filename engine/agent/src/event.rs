@@ -34,6 +34,15 @@ pub enum Event {
         /// From the first sending to the answer.
         took: Duration,
     },
+    /// A SUBSCRIBE got its 2xx. RFC 3265's 202 says that nobody has decided yet; RFC 6665 has 200 only.
+    Accepted {
+        /// Which subscription.
+        usage: UsageId,
+        /// 200 or 202.
+        status: u16,
+        /// Granted seconds, where it says.
+        expires: Option<u32>,
+    },
     /// A NOTIFY was accepted.
     Notified {
         /// Which subscription.

@@ -389,6 +389,7 @@ fn a_fetch_shows_the_document_and_ends() {
             }
         ]
     );
+    assert_eq!(world.accepted, [202]);
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub(crate) struct World {
     pub(crate) now: u64,
     pub(crate) sent: Vec<(Hop, Vec<u8>)>,
     pub(crate) shown: Vec<Event>,
+    /// Statuses of `Event::Accepted`, which few tests look at.
+    pub(crate) accepted: Vec<u16>,
 }
 
 impl World {
@@ -46,6 +48,7 @@ impl World {
             now: 0,
             sent: Vec::new(),
             shown: Vec::new(),
+            accepted: Vec::new(),
         }
     }
 
@@ -62,6 +65,7 @@ impl World {
                     assert_eq!(message.check(), Ok(()), "{}", text(&bytes));
                     self.sent.push((hop, bytes));
                 }
+                Output::Show(Event::Accepted { status, .. }) => self.accepted.push(status),
                 Output::Show(event) => self.shown.push(event),
             }
         }
