@@ -5,14 +5,18 @@
 
 mod bind;
 mod clock;
+mod crew;
 mod engine;
+mod kernel;
 mod mailbox;
-mod memory;
 mod node;
 mod overload;
+mod readiness;
 mod resolver;
+mod room;
 mod shared;
 mod sources;
+mod start;
 mod tally;
 mod thread;
 
@@ -21,6 +25,9 @@ mod tests;
 
 pub use bind::{BindError, BindReason};
 pub use clock::Clock;
-pub use node::{Node, Readiness, Start, StartError, Status, Stopped};
+pub use kernel::UdpStatus;
+pub use node::{Node, Status, Stopped};
+pub use readiness::Readiness;
 pub use shard::{Counts, Room};
+pub use start::{Start, StartError};
 pub use tally::Tally;

@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::engine::Owner;
 use crate::mailbox::{Content, Mailbox, Notice, Order, Parcel};
 use crate::overload;
+use crate::readiness::Readiness;
 use crate::sources::{self, Sources, Verdict};
 use crate::tally::Tally;
 
@@ -45,6 +46,7 @@ pub(crate) struct Shared {
     /// Requests on streams, over all connections.
     sources: Mutex<Sources>,
     stream_tally: Mutex<Tally>,
+    readiness: Readiness,
     failure: watch::Sender<Option<String>>,
     progress: Mutex<Vec<Progress>>,
     progressed: Condvar,
@@ -58,6 +60,7 @@ impl Shared {
         mailboxes: Arc<[Mailbox]>,
         hash_key: [u8; 16],
         routing: Routing,
+        readiness: Readiness,
         failure: watch::Sender<Option<String>>,
     ) -> Self {
         let shards = mailboxes.len();
@@ -70,6 +73,7 @@ impl Shared {
             routing: RwLock::new(Arc::new(routing)),
             sources: Mutex::new(sources),
             stream_tally: Mutex::default(),
+            readiness,
             failure,
             progress: Mutex::new(vec![Progress::default(); shards]),
             progressed: Condvar::new(),
@@ -96,6 +100,7 @@ impl Shared {
             }
             first
         });
+        self.readiness.set(Err("failed"));
         // Whoever waits for progress sees that none will come.
         drop(lock(&self.progress));
         self.progressed.notify_all();
@@ -134,10 +139,14 @@ impl Shared {
     }
 
     /// Waits until every shard has carried out order `number`, and is quiet where `quiet` asks for it; false when
-    /// `until` came first or something failed.
+    /// `until` came first, or something failed and nobody will be quiet.
     pub(crate) fn await_progress(&self, number: u64, quiet: bool, until: Instant) -> bool {
         let mut all = lock(&self.progress);
         loop {
+            // Nobody is quiet who has failed; the last orders are still carried out by those who can.
+            if quiet && self.has_failed() {
+                return false;
+            }
             if all
                 .iter()
                 .all(|one| one.gone || one.number >= number && (one.quiet || !quiet))
@@ -145,7 +154,7 @@ impl Shared {
                 return true;
             }
             let left = until.since(self.clock.monotonic());
-            if left == Duration::ZERO || self.has_failed() {
+            if left == Duration::ZERO {
                 return false;
             }
             all = self
@@ -182,6 +191,10 @@ impl store::Observer for Shared {
 pub(crate) struct StreamInbox(pub(crate) Arc<Shared>);
 
 impl Inbox for StreamInbox {
+    fn now(&self) -> Instant {
+        self.0.clock.monotonic()
+    }
+
     fn gather(&self) -> Box<dyn Gather> {
         let parcels = self.0.mailboxes.iter().map(|_| Parcel::default()).collect();
         Box::new(StreamGather {

@@ -66,6 +66,16 @@ fn options(transport: &str, address: &str, number: u32) -> String {
     )
 }
 
+fn hear_head(stream: &mut TcpStream) -> Vec<u8> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    head
+}
+
 #[test]
 fn a_node_answers_on_every_socket_and_leaves_no_thread_behind() {
     let before = threads();
@@ -111,12 +121,7 @@ fn a_node_answers_on_every_socket_and_leaves_no_thread_behind() {
         stream
             .write_all(options("TCP", &here, number).as_bytes())
             .unwrap();
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            stream.read_exact(&mut byte).unwrap();
-            head.push(byte[0]);
-        }
+        let head = hear_head(&mut stream);
         assert!(
             head.starts_with(b"SIP/2.0 200 "),
             "{}",

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use machine::Instant;
 use shard::inputs::Undeliverable;
 use sip::framing::{Frame, Framer};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Sleep, sleep};
 
 use crate::inbox::Gather;
 use crate::queue::Piece;
@@ -83,6 +84,7 @@ pub(crate) async fn run(
     // Without it answers wait for acknowledgements of earlier ones; if it is refused they do.
     let _ = stream.set_nodelay(true);
     let gather = shared.inbox.gather();
+    let moved_at = shared.inbox.now();
     let mut task = Task {
         shared,
         connection,
@@ -93,7 +95,7 @@ pub(crate) async fn run(
         reading: Reading::Open,
         writing: VecDeque::new(),
         written: 0,
-        moved_at: Instant::now(),
+        moved_at,
         message_at: None,
         started_at: None,
         stalled_at: None,
@@ -107,26 +109,32 @@ pub(crate) async fn run(
 impl Task {
     async fn serve(&mut self) -> End {
         let mut stopping = self.shared.stopping();
-        let mut alarm = Box::pin(sleep_until(self.deadline()));
+        let mut rings_at = self.deadline();
+        let mut alarm = Box::pin(sleep(rings_at.since(self.now())));
         loop {
-            match self.turn(&mut stopping, alarm.as_mut()).await {
-                Ok(()) => {}
+            let rang = match self.turn(&mut stopping, alarm.as_mut()).await {
+                Ok(rang) => rang,
                 Err(end) => return end,
-            }
+            };
             // The alarm is moved only when it would ring too late: a moving idle deadline costs nothing.
             let deadline = self.deadline();
-            if deadline < alarm.deadline() {
-                alarm.as_mut().reset(deadline);
+            if rang || deadline < rings_at {
+                rings_at = deadline;
+                alarm.set(sleep(deadline.since(self.now())));
             }
         }
     }
 
-    /// Waits for one thing and does it.
+    fn now(&self) -> Instant {
+        self.shared.inbox.now()
+    }
+
+    /// Waits for one thing and does it; true when that was the alarm.
     async fn turn(
         &mut self,
         stopping: &mut watch::Receiver<bool>,
         mut alarm: Pin<&mut Sleep>,
-    ) -> Result<(), End> {
+    ) -> Result<bool, End> {
         let queued = self.writing.len();
         if !self.connection.queue.take(&mut self.writing) {
             return Err(End::Stalled);
@@ -158,11 +166,11 @@ impl Task {
             () = self.connection.queue.filled() => {}
             _ = stopping.wait_for(|stopping| *stopping), if !self.stopping => self.stopping = true,
             () = alarm.as_mut() => {
-                self.check_deadlines(Instant::now())?;
-                alarm.as_mut().reset(self.deadline());
+                self.check_deadlines(self.now())?;
+                return Ok(true);
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     fn read(&mut self) -> Result<(), End> {
@@ -176,7 +184,7 @@ impl Task {
         if self.reading == Reading::Discarding {
             return Ok(());
         }
-        self.moved_at = Instant::now();
+        self.moved_at = self.now();
         let mut answer = Vec::new();
         let mut offence = None;
         let mut messages = 0;
@@ -247,10 +255,10 @@ impl Task {
         }
         self.reading = reading;
         self.started_at = None;
-        let now = Instant::now();
+        let now = self.now();
         let fresh = self
             .message_at
-            .is_some_and(|at| now - at < self.bounds.linger_max);
+            .is_some_and(|at| now.since(at) < self.bounds.linger_max);
         if self.linger_until.is_none() && (fresh || !self.writing.is_empty()) {
             self.linger_until = Some(now + self.bounds.linger_max);
             self.shared.half_ended(&self.connection);
@@ -281,7 +289,7 @@ impl Task {
             Err(error) if is_not_now(&error) => 0,
             Err(_) => return Err(End::Closed),
         };
-        let now = Instant::now();
+        let now = self.now();
         if wrote == 0 {
             self.stalled_at.get_or_insert(now);
             return Ok(());

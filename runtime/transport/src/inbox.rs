@@ -2,11 +2,15 @@
 
 use std::net::IpAddr;
 
+use machine::Instant;
 use shard::inputs::{Flow, Undeliverable};
 use shard::settings::ListenerId;
 
 /// Takes messages and reports. Nothing here may block or wait.
 pub trait Inbox: Send + Sync + 'static {
+    /// The time: nobody here reads a clock.
+    fn now(&self) -> Instant;
+
     /// Called once for each connection.
     fn gather(&self) -> Box<dyn Gather>;
 

@@ -12,6 +12,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use bytes::Bytes;
+use machine::Instant;
 use shard::inputs::{ConnectionId, Flow, Undeliverable};
 use shard::outputs::{Destination, Send};
 use shard::settings::{ListenerId, Transport};
@@ -30,11 +31,16 @@ enum Told {
 }
 
 struct Ear {
+    origin: tokio::time::Instant,
     told: Sender<Told>,
     unlimited: bool,
 }
 
 impl Inbox for Ear {
+    fn now(&self) -> Instant {
+        Instant::ZERO + self.origin.elapsed()
+    }
+
     fn gather(&self) -> Box<dyn Gather> {
         Box::new(Gathered(self.told.clone()))
     }
@@ -90,6 +96,7 @@ fn world_at(ip: IpAddr, bounds: Bounds, unlimited: bool) -> World {
     let address = socket.local_addr().unwrap();
     let (sender, told) = channel();
     let inbox = Arc::new(Ear {
+        origin: tokio::time::Instant::now(),
         told: sender,
         unlimited,
     });

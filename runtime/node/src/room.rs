@@ -1,7 +1,56 @@
-//! How much memory this process holds, and how much it may.
+//! Whether there is room for new state: memory against its bound, and what the store says.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use shard::Room;
+use store::Store;
+
+use crate::mailbox::Notice;
+use crate::shared::{Shared, lock};
+
+/// How often memory and disk are looked at.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
+
+/// Compares memory and disk with their bounds once a second, and tells the shards when the answer changes.
+pub(crate) async fn watch_room(shared: Arc<Shared>, store: Arc<dyn Store>, room: Arc<Mutex<Room>>) {
+    let mut ticks = tokio::time::interval(WATCH_EVERY);
+    loop {
+        ticks.tick().await;
+        let max = bytes_max(shared.routing().settings.limits.memory_bytes_max);
+        let before = *lock(&room);
+        let now = judge_room(before, store.room(), resident_bytes(), max);
+        if now == before {
+            continue;
+        }
+        match now {
+            Room::Full(what) => tracing::warn!(what, "new state is refused"),
+            Room::Plenty => tracing::info!("new state is taken again"),
+        }
+        *lock(&room) = now;
+        for mailbox in shared.mailboxes.iter() {
+            mailbox.post(Notice::Room(now));
+        }
+    }
+}
+
+/// Full at the bound, plenty again at 95 % of it, so that it doesn't flicker.
+fn judge_room(before: Room, store: bool, resident: u64, max: u64) -> Room {
+    let bound = if before == Room::Full("memory") {
+        max / 100 * 95
+    } else {
+        max
+    };
+    if !store {
+        Room::Full("disk")
+    } else if max > 0 && resident > bound {
+        Room::Full("memory")
+    } else {
+        Room::Plenty
+    }
+}
 
 /// Resident bytes of this process; 0 where the system doesn't say.
 pub(crate) fn resident_bytes() -> u64 {
@@ -77,6 +126,26 @@ fn group_files(groups: &str) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn room_ends_at_the_bound_and_begins_again_below_it() {
+        assert_eq!(judge_room(Room::Plenty, true, 1000, 1000), Room::Plenty);
+        assert_eq!(
+            judge_room(Room::Plenty, true, 1001, 1000),
+            Room::Full("memory")
+        );
+        assert_eq!(
+            judge_room(Room::Full("memory"), true, 960, 1000),
+            Room::Full("memory")
+        );
+        assert_eq!(
+            judge_room(Room::Full("memory"), true, 950, 1000),
+            Room::Plenty
+        );
+        assert_eq!(judge_room(Room::Plenty, false, 0, 1000), Room::Full("disk"));
+        assert_eq!(judge_room(Room::Full("disk"), true, 0, 1000), Room::Plenty);
+        assert_eq!(judge_room(Room::Plenty, true, u64::MAX, 0), Room::Plenty);
+    }
 
     #[test]
     fn reads_what_the_system_writes() {
