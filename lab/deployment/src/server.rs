@@ -184,13 +184,15 @@ impl Server {
         self.spawn();
         self.learn_addresses();
         // interfaces.md: 200 only when state is loaded and every socket is open.
-        let (status, why) = self.http("/readyz");
-        assert_eq!(
-            status,
-            200,
-            "/readyz after the start: {why}\n{}",
-            self.stderr()
-        );
+        if self.http.is_some() {
+            let (status, why) = self.http("/readyz");
+            assert_eq!(
+                status,
+                200,
+                "/readyz after the start: {why}\n{}",
+                self.stderr()
+            );
+        }
     }
 
     fn spawn(&mut self) {
@@ -364,7 +366,7 @@ impl Server {
             .expect("waiting for a child")
     }
 
-    /// Starts it again, by the ordinary program, if it ended by itself; whether it had.
+    /// Starts it again, without further arguments, if it ended by itself; whether it had.
     #[track_caller]
     pub fn revive(&mut self) -> bool {
         if !self.has_ended() {
@@ -373,7 +375,6 @@ impl Server {
         if self.child.is_some() {
             self.wait();
         }
-        self.options.program = None;
         self.options.arguments.clear();
         self.restart();
         true

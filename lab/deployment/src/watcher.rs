@@ -37,6 +37,8 @@ struct Dialog {
     remote_target: Option<String>,
     granted: u32,
     expires_last: Option<u32>,
+    /// A SUBSCRIBE was granted since: what is left may grow once.
+    renewed: bool,
 }
 
 impl Dialog {
@@ -50,6 +52,7 @@ impl Dialog {
             remote_target: None,
             granted: 0,
             expires_last: None,
+            renewed: false,
         }
     }
 }
@@ -179,7 +182,7 @@ impl Watcher {
         self.dialog.remote_tag = tag;
         self.dialog.remote_target = Some(contact);
         self.dialog.granted = granted;
-        self.dialog.expires_last = None;
+        self.dialog.renewed = true;
     }
 
     /// SUBSCRIBE that must be granted (`status`), and the NOTIFY that follows at once.
@@ -330,16 +333,20 @@ impl Watcher {
                 "Contact differs from the 2xx's in\n{message}"
             );
         }
-        // standards.md C3: what is left never grows, except by a SUBSCRIBE.
-        let granted = self
-            .dialog
-            .expires_last
-            .unwrap_or(if self.dialog.granted == 0 {
-                u32::MAX
-            } else {
-                self.dialog.granted
-            });
+        // standards.md C3: what is left never grows, except by a SUBSCRIBE, whose 2xx may have overtaken older NOTIFYs.
+        let granted = if self.dialog.granted == 0 {
+            u32::MAX
+        } else {
+            self.dialog.granted
+        };
         notification.check_state(granted);
+        if let (Some(last), Some(left)) = (self.dialog.expires_last, notification.expires()) {
+            assert!(
+                left <= last || self.dialog.renewed,
+                "{left} s left after {last} s:\n{message}"
+            );
+            self.dialog.renewed &= left <= last;
+        }
         self.dialog.expires_last = notification.expires().or(self.dialog.expires_last);
     }
 
