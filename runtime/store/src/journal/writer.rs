@@ -318,6 +318,7 @@ impl Writer {
         let now = (self.shared.clock)();
         self.synced_at = Some(now);
         self.log.settle()?;
+        self.shared.queue().status = status(&self.log);
         for (shard, sequence) in newest {
             self.observer.durable(shard, sequence);
         }
