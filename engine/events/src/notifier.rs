@@ -68,7 +68,6 @@ impl EventState {
             // RFC 5025 §3.2.1, RFC 6665 §4.2.1.3: no dialog, no NOTIFY.
             return Err(Rejection::new(403, ""));
         }
-        self.refuse_second_dialog(&dialog, request)?;
         self.room_for_subscription(package, context, context.limits)?;
         let tag = self.begin(
             context,
@@ -105,35 +104,6 @@ impl EventState {
             Done::Unsubscribed { tag } => Some(Subscribed::ended(*tag)),
             Done::Published { .. } => None,
         }
-    }
-
-    /// RFC 3261 §8.2.2.2: the same request by two paths is 482. RFC 3856 §6.9: one SUBSCRIBE, one dialog.
-    fn refuse_second_dialog(
-        &self,
-        dialog: &Dialog,
-        request: &Message<'_>,
-    ) -> Result<(), Rejection> {
-        let Some(key) = self.by_dialog.get(&self.dialog_hash(dialog)) else {
-            return Ok(());
-        };
-        let Some(slot) = self.by_key.get(key) else {
-            return Ok(());
-        };
-        let subscription = &self.subscriptions[*slot as usize];
-        let same = subscription.dialog.call_id() == dialog.call_id()
-            && subscription.dialog.remote_tag() == dialog.remote_tag();
-        if same && request.cseq()?.number == subscription.remote_cseq {
-            return Err(Rejection::new(482, "Merged request"));
-        }
-        Ok(())
-    }
-
-    pub(crate) fn dialog_hash(&self, dialog: &Dialog) -> u64 {
-        let mut text = Vec::with_capacity(128);
-        text.extend_from_slice(dialog.call_id().as_bytes());
-        text.push(0);
-        text.extend_from_slice(dialog.remote_tag().as_bytes());
-        self.partitioner.hash(&text)
     }
 
     fn room_for_subscription(
@@ -249,8 +219,6 @@ impl EventState {
             .entry(subscription.watcher.clone())
             .or_insert(0) += 1;
         let (key, resource) = (subscription.key, subscription.resource);
-        self.by_dialog
-            .insert(self.dialog_hash(&subscription.dialog), key);
         subscription.place = self.resources[resource as usize].subscriptions.len() as u32;
         let slot = self.subscriptions.insert(subscription) as u32;
         self.resources[resource as usize].subscriptions.push(slot);
@@ -421,10 +389,6 @@ impl EventState {
         self.cancel_timer(subscription.expiry);
         self.cancel_timer(subscription.wake);
         self.by_key.remove(&subscription.key);
-        let hash = self.dialog_hash(&subscription.dialog);
-        if self.by_dialog.get(&hash) == Some(&subscription.key) {
-            self.by_dialog.remove(&hash);
-        }
         if let Some(hop) = subscription
             .in_flight
             .as_ref()

@@ -9,6 +9,7 @@ mod face;
 mod gate;
 mod hops;
 pub mod inputs;
+mod merged;
 mod notifies;
 pub mod outputs;
 pub mod record;

@@ -92,6 +92,12 @@ impl Shard {
         if self.duty == Duty::Stopping {
             return Err(Rejection::unavailable("Stopping", RETRY_AFTER_SECONDS));
         }
+        if self
+            .merged
+            .is_merged(self.now.monotonic, request, &self.partitioner)
+        {
+            return Err(Rejection::new(482, "Merged request"));
+        }
         // RFC 3261 §8.2.2.3: none of the extensions that a peer may require is ours.
         let required: Vec<&str> = request.require().collect();
         if !required.is_empty() {
@@ -101,6 +107,7 @@ impl Shard {
             Method::Publish => self.publish(flow, request, transaction),
             Method::Subscribe => self.subscribe(flow, request, transaction),
             _ => {
+                self.is_served(request)?;
                 let abilities = self.abilities();
                 let fields: Vec<(Name, &str)> = abilities
                     .iter()
@@ -119,6 +126,32 @@ impl Shard {
                 Ok(())
             }
         }
+    }
+
+    /// RFC 3261 §11.2: OPTIONS to us, or to a user or a domain that we serve; 404 for anybody else.
+    fn is_served(&self, request: &Message<'_>) -> Result<(), Rejection> {
+        let uri = Uri::parse(request.request_uri())?;
+        if self.directory.is_us(&uri) {
+            Ok(())
+        } else {
+            self.presentity(request).map(|_| ())
+        }
+    }
+
+    /// RFC 3261 §8.2.3: a body that isn't understood is refused, unless it says that it need not be.
+    fn refuse_body(request: &Message<'_>) -> Result<(), Rejection> {
+        let disposition = request
+            .header_text(Name::ContentDisposition)
+            .unwrap_or_default();
+        let optional = disposition
+            .to_ascii_lowercase()
+            .replace(' ', "")
+            .contains("handling=optional");
+        if request.body().is_empty() || optional {
+            return Ok(());
+        }
+        // No type of body is understood in a SUBSCRIBE.
+        Err(Rejection::new(415, "").with(Name::Accept, ""))
     }
 
     /// RFC 3903 §6 step 1: the canonical address of record that the Request-URI means, if it is served here.
@@ -217,6 +250,7 @@ impl Shard {
         request: &Message<'_>,
         transaction: TransactionKey,
     ) -> Result<(), Rejection> {
+        Self::refuse_body(request)?;
         let to_tag = request.to()?.tag();
         let change = self.last_change(request);
         let settings = self.settings.clone();

@@ -15,6 +15,7 @@ use crate::face::Face;
 use crate::gate::{Gate, Grants, Held, Reply};
 use crate::hops::Hops;
 use crate::inputs::{Flow, Undeliverable};
+use crate::merged::Merged;
 use crate::outputs::{Output, Send};
 use crate::record::Event;
 
@@ -68,6 +69,7 @@ pub struct Shard {
     pub(crate) random: Random,
     pub(crate) events: EventState,
     pub(crate) transactions: ServerTransactions,
+    pub(crate) merged: Merged,
     pub(crate) hops: Hops,
     pub(crate) gate: Gate,
     pub(crate) outputs: VecDeque<Output>,
@@ -96,6 +98,7 @@ impl Shard {
             ),
             events: EventState::new(PACKAGES, partitioner, start.starts, seed),
             random,
+            merged: Merged::default(),
             hops: Hops::default(),
             gate: Gate::default(),
             outputs: VecDeque::new(),
@@ -340,6 +343,7 @@ impl Shard {
         self.begin(now);
         self.events.handle_timeout(now);
         self.transactions.handle_timeout(now.monotonic);
+        self.merged.handle_timeout(now.monotonic);
         // INVITEs are answered over the flow they came by; their retransmissions have none, and the peer's own suffice.
         while self.transactions.poll_retransmission().is_some() {}
         self.leave_hops();
@@ -350,10 +354,12 @@ impl Shard {
         if self.events.is_owed() && self.hops.unanswered() < self.unanswered_max {
             return Some(self.now.monotonic);
         }
-        [self.events.poll_timeout(), self.transactions.poll_timeout()]
-            .into_iter()
-            .flatten()
-            .min()
+        let deadlines = [
+            self.events.poll_timeout(),
+            self.transactions.poll_timeout(),
+            self.merged.poll_timeout(),
+        ];
+        deadlines.into_iter().flatten().min()
     }
 
     /// The next deed. Call until `None` after each batch of inputs.
@@ -416,7 +422,7 @@ impl Shard {
 
     /// How many server transactions, hops and names are remembered: all end when nothing happens any more.
     pub fn remembered(&self) -> usize {
-        self.transactions.len() + self.hops.len()
+        self.transactions.len() + self.merged.len() + self.hops.len()
     }
 
     /// The header fields of an answer that says what we can do.
