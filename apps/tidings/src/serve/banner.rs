@@ -1,0 +1,205 @@
+//! What a person sees first: what listens where, and what to try next.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use configuration::Configuration;
+use machine::settings::Listener;
+use node::Node;
+
+/// The client's own guess for the demo's domain; any other address has to be named.
+const USUAL: &str = "127.0.0.1:5060";
+
+/// Prints it to stdout. Nobody has to listen.
+pub(crate) fn print(
+    configuration: &Configuration,
+    node: &Node,
+    http: &[SocketAddr],
+    is_new: bool,
+    took: Duration,
+) {
+    let status = node.status();
+    let held = status
+        .shards
+        .iter()
+        .fold((0, 0), |(publications, subscriptions), tally| {
+            (
+                publications + tally.counts.publications,
+                subscriptions + tally.counts.subscriptions,
+            )
+        });
+    let data = if is_new {
+        "new; delete it to begin again".to_owned()
+    } else {
+        format!("kept: {} publications, {} subscriptions", held.0, held.1)
+    };
+    let text = text(configuration, node.listeners(), http, &data, &program());
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{text}ready in {} ms", took.as_millis());
+    let _ = out.flush();
+}
+
+fn text(
+    configuration: &Configuration,
+    listeners: &[Listener],
+    http: &[SocketAddr],
+    data: &str,
+    program: &str,
+) -> String {
+    let domains: Vec<&str> = configuration
+        .settings
+        .domains
+        .iter()
+        .map(|domain| domain.name.as_str())
+        .collect();
+    let domains = domains.join(", ");
+    let version = env!("CARGO_PKG_VERSION");
+    let mut out = match &configuration.file {
+        None => format!(
+            "tidings {version}, demo: no configuration file, {domains}, this machine only\n"
+        ),
+        Some(file) => format!("tidings {version}, {}: {domains}\n", file.display()),
+    };
+    let _ = writeln!(out, "  sip      {}", sip(listeners));
+    if !http.is_empty() {
+        let urls: Vec<String> = http
+            .iter()
+            .map(|address| format!("http://{address}/readyz"))
+            .collect();
+        let _ = writeln!(out, "  health   {}", urls.join("   "));
+    }
+    let _ = writeln!(out, "  data     {} ({data})", configuration.data.display());
+    if configuration.settings.identity.from_is_identity {
+        out.push_str("  Anyone on this machine may act as any user.");
+        if configuration.is_demo() {
+            out.push_str(" Every watcher is allowed.");
+        }
+        out.push('\n');
+    }
+    if configuration.is_demo() {
+        let server = listeners
+            .first()
+            .map(|listener| listener.bound.to_string())
+            .filter(|address| address != USUAL);
+        let server = server
+            .map(|address| format!(" --server {address}"))
+            .unwrap_or_default();
+        let _ = write!(
+            out,
+            "Try, each in a terminal of its own:\n  \
+             {program} watch   alice@example.com --as bob@example.com{server}\n  \
+             {program} publish alice@example.com --note \"at lunch\"{server}\n  \
+             {program} fetch   alice@example.com --as bob@example.com{server}\n\
+             For a real one: {program} init tidings.toml\n"
+        );
+    }
+    out
+}
+
+/// `udp, tcp 127.0.0.1:5060   udp [::1]:5060`: transports by address.
+fn sip(listeners: &[Listener]) -> String {
+    let mut places: Vec<(SocketAddr, Vec<String>)> = Vec::new();
+    for listener in listeners {
+        let transport = listener.transport.name().to_ascii_lowercase();
+        match places
+            .iter_mut()
+            .find(|(address, _)| *address == listener.bound)
+        {
+            Some((_, transports)) => transports.push(transport),
+            None => places.push((listener.bound, vec![transport])),
+        }
+    }
+    let places: Vec<String> = places
+        .iter()
+        .map(|(address, transports)| format!("{} {address}", transports.join(", ")))
+        .collect();
+    places.join("   ")
+}
+
+/// How to call this program from here, so that a line can be pasted.
+fn program() -> String {
+    let typed = std::env::args_os().next().unwrap_or_default();
+    if !typed.is_empty()
+        && Path::new(&typed).components().count() == 1
+        && !typed.to_string_lossy().contains('/')
+    {
+        return quoted(&typed.to_string_lossy());
+    }
+    let (Ok(program), Ok(here)) = (std::env::current_exe(), std::env::current_dir()) else {
+        return quoted(&typed.to_string_lossy());
+    };
+    match program.strip_prefix(&here) {
+        Ok(inside) if inside.components().count() > 1 => quoted(&inside.to_string_lossy()),
+        Ok(inside) => quoted(&format!("./{}", inside.display())),
+        Err(_) => quoted(&program.to_string_lossy()),
+    }
+}
+
+/// A word of a shell.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%=:,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use configuration::Overrides;
+
+    fn demo(sip: Option<&str>) -> String {
+        let overrides = Overrides {
+            sip: sip.map(str::to_owned),
+            ..Overrides::default()
+        };
+        let configuration = configuration::read(None, &overrides).unwrap().configuration;
+        let http = ["127.0.0.1:8080".parse().unwrap()];
+        text(
+            &configuration,
+            &configuration.settings.listeners,
+            &http,
+            "new; delete it to begin again",
+            "target/release/tidings",
+        )
+    }
+
+    #[test]
+    fn the_demo_says_what_it_is_and_what_to_try() {
+        let version = env!("CARGO_PKG_VERSION");
+        assert_eq!(
+            demo(None),
+            format!(
+                "tidings {version}, demo: no configuration file, example.com, this machine only
+  sip      udp, tcp 127.0.0.1:5060
+  health   http://127.0.0.1:8080/readyz
+  data     tidings-data (new; delete it to begin again)
+  Anyone on this machine may act as any user. Every watcher is allowed.
+Try, each in a terminal of its own:
+  target/release/tidings watch   alice@example.com --as bob@example.com
+  target/release/tidings publish alice@example.com --note \"at lunch\"
+  target/release/tidings fetch   alice@example.com --as bob@example.com
+For a real one: target/release/tidings init tidings.toml
+"
+            )
+        );
+    }
+
+    #[test]
+    fn commands_find_a_demo_that_moved() {
+        let text = demo(Some("[::1]:5080"));
+        assert!(text.contains("  sip      udp, tcp [::1]:5080\n"), "{text}");
+        assert_eq!(text.matches(" --server [::1]:5080\n").count(), 3, "{text}");
+    }
+
+    #[test]
+    fn odd_words_are_quoted() {
+        assert_eq!(quoted("a/b-c.d"), "a/b-c.d");
+        assert_eq!(quoted("my tools/it's"), r"'my tools/it'\''s'");
+    }
+}

@@ -1,0 +1,281 @@
+//! `tidings serve`: from a configuration to a server that takes requests, and to its end.
+
+mod banner;
+mod calendar;
+mod logs;
+mod running;
+mod service_manager;
+mod signals;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use configuration::{Commit, Configuration, Origin, Overrides, Problems, Reading};
+use node::{Clock, Node, Readiness, StartError};
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+use web::{AdminSocket, Listening};
+
+use crate::command_line::Serve;
+use crate::{commands, exit};
+use logs::Logs;
+use running::Running;
+use service_manager::ServiceManager;
+use signals::{End, Signals};
+
+/// Runs until a signal, a drain or a failure ends it.
+pub(crate) fn run(arguments: &Serve) -> u8 {
+    let clock = Clock::new();
+    let overrides = overrides(arguments);
+    let reading = match configuration::read(arguments.config.as_deref(), &overrides) {
+        Ok(reading) => reading,
+        Err(problems) => return refused(&problems),
+    };
+    let logs = match Logs::begin(&reading.configuration.log) {
+        Ok(logs) => logs,
+        Err(wrong) => {
+            eprintln!("tidings: TIDINGS_LOG: {wrong}; write it like info,sip=debug");
+            return exit::USAGE;
+        }
+    };
+    end_on_panic();
+    reading
+        .warnings
+        .iter()
+        .for_each(|warning| tracing::warn!("{warning}"));
+    match serve(reading, overrides, logs, clock) {
+        Ok(()) => exit::DONE,
+        Err(failure) => {
+            tracing::error!("{}", failure.message);
+            failure.code
+        }
+    }
+}
+
+/// Why the server ended, or never began.
+struct Failure {
+    message: String,
+    code: u8,
+}
+
+fn failed(message: impl Into<String>) -> Failure {
+    Failure {
+        message: message.into(),
+        code: exit::FAILED,
+    }
+}
+
+fn overrides(arguments: &Serve) -> Overrides {
+    Overrides {
+        data: arguments
+            .data
+            .clone()
+            .map(|folder| (folder, Origin::Flag("--data".to_owned()))),
+        sip: arguments.sip.clone(),
+        http: arguments.http.clone(),
+        log: commands::environment("TIDINGS_LOG"),
+    }
+}
+
+fn refused(problems: &Problems) -> u8 {
+    problems.iter().for_each(|problem| eprintln!("{problem}"));
+    exit::USAGE
+}
+
+fn serve(reading: Reading, overrides: Overrides, logs: Logs, clock: Clock) -> Result<(), Failure> {
+    let started = clock.monotonic();
+    let configuration = reading.configuration;
+    let is_new = is_new(&configuration.data);
+    let store = open_store(&configuration, clock)?;
+    let http = open_http(&configuration)?;
+    let mut socket = AdminSocket::open(&configuration.data).map_err(|error| {
+        failed(format!(
+            "{}: {error}",
+            configuration.data.join(web::SOCKET_NAME).display()
+        ))
+    })?;
+    let runtime = runtime()?;
+    let readiness = Readiness::new();
+    let (drain, drains) = mpsc::channel(1);
+    let addresses = http.iter().map(|listening| listening.address).collect();
+    let running = Arc::new(Running::new(running::Begin {
+        configuration: configuration.clone(),
+        overrides,
+        readiness: readiness.clone(),
+        http: addresses,
+        logs,
+        service_manager: ServiceManager::from_environment(),
+        drain,
+        clock,
+    }));
+    // Health answers from here on, "starting" as long as the store is being read.
+    spawn_web(&runtime, http, &mut socket, &running);
+    let mut signals = runtime
+        .block_on(async { Signals::begin(drains) })
+        .map_err(|error| failed(format!("signals: {error}")))?;
+    let node = Node::start(node::Start {
+        settings: configuration.settings.clone(),
+        shards: configuration.threads,
+        io_threads: 0,
+        store,
+        clock,
+        readiness,
+    })
+    .map_err(|error| not_started(error, &configuration))?;
+    banner::print(
+        &configuration,
+        &node,
+        &running.http,
+        is_new,
+        clock.monotonic().since(started),
+    );
+    running.begin(node);
+    let end = runtime.block_on(signals.wait(&running));
+    signals.end_at_once_on_second(&runtime);
+    let outcome = stop(&running, end, &configuration);
+    drop(socket);
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    outcome
+}
+
+fn is_new(folder: &Path) -> bool {
+    std::fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none())
+}
+
+fn open_store(
+    configuration: &Configuration,
+    clock: Clock,
+) -> Result<Box<dyn store::Recovered>, Failure> {
+    let mut options = store::Options::new(Arc::new(move || clock.monotonic()));
+    options.commit = match configuration.durability.commit {
+        Commit::Fsync => store::Commit::Fsync,
+        Commit::Os => store::Commit::Os,
+    };
+    options.commit_gather =
+        Duration::from_micros(u64::from(configuration.durability.commit_gather_us));
+    store::open(&configuration.data, options).map_err(|error| store_failure(&error))
+}
+
+fn store_failure(error: &store::StoreError) -> Failure {
+    let code = if error.needs_a_person() {
+        exit::STORE
+    } else {
+        exit::FAILED
+    };
+    Failure {
+        message: error.to_string(),
+        code,
+    }
+}
+
+fn open_http(configuration: &Configuration) -> Result<Vec<Listening>, Failure> {
+    let open = |bind: &configuration::HttpBind| {
+        web::listen(bind.address).map_err(|error| {
+            let what = match error.kind() {
+                std::io::ErrorKind::AddrInUse => "in use; stop who has it, or choose another port".to_owned(),
+                std::io::ErrorKind::PermissionDenied => "not permitted; ports below 1024 need CAP_NET_BIND_SERVICE, or choose another port".to_owned(),
+                std::io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
+                _ => error.to_string(),
+            };
+            let flag = if configuration.is_demo() { ": --http HOST:PORT" } else { "" };
+            failed(format!("http {}: {what}{flag}", bind.address))
+        })
+    };
+    configuration.http.iter().map(open).collect()
+}
+
+fn not_started(error: StartError, configuration: &Configuration) -> Failure {
+    match error {
+        StartError::Store(error) => store_failure(&error),
+        error @ StartError::Restore { .. } => Failure {
+            message: format!(
+                "{error}; {0} was written by another version, or is damaged: tidings check --data {0}",
+                configuration.data.display()
+            ),
+            code: exit::STORE,
+        },
+        error @ StartError::Bind(_) if configuration.is_demo() => {
+            failed(format!("{error}: --sip HOST:PORT"))
+        }
+        error => failed(error.to_string()),
+    }
+}
+
+fn runtime() -> Result<Runtime, Failure> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let built = builder
+        .worker_threads(1)
+        .max_blocking_threads(8)
+        .thread_name("web")
+        .enable_all()
+        .build();
+    built.map_err(|error| failed(format!("threads: {error}")))
+}
+
+fn spawn_web(
+    runtime: &Runtime,
+    http: Vec<Listening>,
+    socket: &mut AdminSocket,
+    running: &Arc<Running>,
+) {
+    for listening in http {
+        runtime.spawn(web::serve(listening, web::health_routes(running.clone())));
+    }
+    if let Some(listener) = socket.take() {
+        runtime.spawn(AdminSocket::serve(
+            listener,
+            web::admin_routes(running.clone()),
+        ));
+    }
+}
+
+/// Hands watchers away where asked, sends what is owed, closes the store; all within `drain_seconds_max`.
+fn stop(running: &Running, end: End, configuration: &Configuration) -> Result<(), Failure> {
+    if let End::Failed(why) = end {
+        return Err(failed(why));
+    }
+    let deadline = Duration::from_secs(u64::from(running.drain_seconds_max()));
+    let begun = running.clock.monotonic();
+    running.service_manager.stopping();
+    if let End::Drain = end {
+        tracing::info!("draining: watchers are told to subscribe elsewhere");
+        if !running.drain_node(deadline) {
+            tracing::warn!("draining took longer than node.drain_seconds_max; the rest is left");
+        }
+    }
+    let Some(node) = running.take() else {
+        return Ok(());
+    };
+    let left = deadline.saturating_sub(running.clock.monotonic().since(begun));
+    let stopped = node.stop(left);
+    if !stopped.quiet {
+        tracing::warn!("not everything owed was answered in time; it goes on after the next start");
+    }
+    stopped.store.map_err(|error| store_failure(&error))?;
+    tracing::info!(data = %configuration.data.display(), "stopped");
+    Ok(())
+}
+
+/// Half a server is worse than none: whichever thread breaks a promise, the process says so and ends, and the next start replays.
+fn end_on_panic() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let thread = std::thread::current();
+        let payload = panic.payload();
+        let what = payload
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        tracing::error!(
+            place,
+            thread = thread.name().unwrap_or(""),
+            "broken promise: {}",
+            what.unwrap_or("no words")
+        );
+        std::process::exit(i32::from(exit::FAILED));
+    }));
+}
