@@ -180,7 +180,7 @@ fn peer_to(peer: &Peer, method: &str, uri: &str) -> Request {
 #[test]
 fn presentities_that_are_not_listed() {
     let server = Server::start(
-        "presence.presentities = 'listed'\nidentity.users = [{ aor = 'sip:carol@example.com', password = 'secret' }]",
+        "presence.presentities = 'listed'\nidentity.users = [{ aor = 'sip:carol@example.com' }]",
     );
     run(
         &server,
