@@ -126,14 +126,12 @@ fn assemble(
         delete(&folder, *number)?;
     }
     let last = segments.pop();
-    // The next segment as the last life left it is kept: on a full disk another may not be had.
-    let mut spare = None;
-    if let (Some((last, _)), [number]) = (last, behind.as_slice()) {
-        let segment = reopen(&folder, *number, 0)?;
-        if !tail_is_dirty && *number == last + 1 && segment.capacity >= options.segment_bytes {
-            spare = Some(segment);
-            behind.clear();
-        }
+    let spare = match last {
+        Some((number, _)) if !tail_is_dirty => keep_spare(&folder, &options, number, &behind)?,
+        _ => None,
+    };
+    if spare.is_some() {
+        behind.clear();
     }
     // From the end, so that a crash in between leaves a shorter end of the same kind.
     for number in behind.iter().rev() {
@@ -177,6 +175,20 @@ fn assemble(
         unsynced_bytes: 0,
         _lock: lock,
     })
+}
+
+/// The next segment as the last life left it: on a full disk another may not be had.
+fn keep_spare(
+    folder: &Folder,
+    options: &LogOptions,
+    last: u32,
+    behind: &[u32],
+) -> Result<Option<Segment>, StoreError> {
+    if *behind != [last + 1] {
+        return Ok(None);
+    }
+    let segment = reopen(folder, last + 1, 0)?;
+    Ok((segment.capacity >= options.segment_bytes).then_some(segment))
 }
 
 /// Clears what is behind the last whole frame, so that nothing of it can ever be taken for a frame again, and allocates
