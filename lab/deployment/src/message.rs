@@ -259,17 +259,17 @@ mod tests {
     #[test]
     fn what_is_no_message_says_why() {
         assert!(
-            Message::read(b"hello\r\n\r\n", Path::Sent)
+            Message::read(b"hello\r\n\r\n", Path::Stream(0))
                 .unwrap_err()
                 .contains("neither")
         );
         assert!(
-            Message::read(b"SIP/2.0 200 OK\r\nVia\r\n\r\n", Path::Sent)
+            Message::read(b"SIP/2.0 200 OK\r\nVia\r\n\r\n", Path::Stream(0))
                 .unwrap_err()
                 .contains("no colon")
         );
         assert!(
-            Message::read(b"SIP/2.0 200 OK\r\nVia: x\r\n", Path::Sent)
+            Message::read(b"SIP/2.0 200 OK\r\nVia: x\r\n", Path::Stream(0))
                 .unwrap_err()
                 .contains("empty line")
         );

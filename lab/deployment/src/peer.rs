@@ -295,6 +295,7 @@ impl Peer {
 
     fn keep(&mut self, message: Message) {
         check_length(&message);
+        check_grammar(&message);
         if message.status().is_none() {
             check_request(&message);
             let stored = message
@@ -431,6 +432,18 @@ fn check_length(message: &Message) {
     );
 }
 
+/// A second opinion: the product's own reader finds every field that it knows well-formed.
+#[track_caller]
+fn check_grammar(message: &Message) {
+    let verdict = match sip::Message::parse(&message.raw) {
+        Ok(read) => read.check().err().map(|flaw| flaw.to_string()),
+        Err(error) => Some(error.to_string()),
+    };
+    if let Some(why) = verdict {
+        panic!("{why} in\n{message}");
+    }
+}
+
 /// What every request of a user agent carries (RFC 3261 §8.1.1).
 #[track_caller]
 fn check_request(message: &Message) {
@@ -492,10 +505,9 @@ mod tests {
             let lost = right.receive_request();
             let again = right.receive_request();
             assert_eq!(lost.raw, again.raw);
-            right.wire.send(
-                again.path,
-                b"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP x;branch=y\r\nCSeq: 1 OPTIONS\r\n\r\n",
-            );
+            let foreign = "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP x;branch=y\r\nFrom: <sip:b@x>;tag=1\r\n\
+                To: <sip:a@x>;tag=2\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\n\r\n";
+            right.wire.send(again.path, foreign.as_bytes());
             let via = format!(
                 "{};received=127.0.0.1",
                 again
