@@ -67,6 +67,11 @@ pub(crate) fn bind(text: &str, allowed: &[&str]) -> Result<(Scheme, SocketAddr),
     let Some(built) = built else {
         return Err(format!("{name}:// is {}", crate::walk::NOT_BUILT));
     };
+    if let Some((before, _)) = rest.split_once('/') {
+        return Err(format!(
+            "a listener has no path; {scheme}://{before} is meant?"
+        ));
+    }
     let address =
         socket_address(rest, *port).map_err(|wrong| format!("{wrong}; write it like {example}"))?;
     Ok((*built, address))
@@ -116,6 +121,9 @@ fn split_port(text: &str, default: u16) -> Result<(&str, u16), String> {
 
 /// HOST[:PORT]: a public name or address.
 pub(crate) fn advertised(text: &str) -> Result<(String, Option<u16>), String> {
+    if text.starts_with("sip:") || text.contains("://") {
+        return Err("HOST or HOST:PORT, without a scheme".to_owned());
+    }
     let (host, port) = split_port(text, 0)?;
     let port = (host.len() != text.len()).then_some(port);
     if port == Some(0) {

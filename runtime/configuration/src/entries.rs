@@ -107,9 +107,13 @@ pub(crate) fn print(entries: &[Entry]) -> String {
         .unwrap_or(0);
     let mut out = String::new();
     for entry in entries {
+        if entry.origin == Origin::Default && !is_toml(entry) {
+            out.push_str(&format!("# {}: {}; default\n", entry.key, entry.default));
+            continue;
+        }
         let assignment = format!("{} = {}", entry.key, entry.value);
         out.push_str(&format!("{assignment:<width$}  # {}", entry.origin));
-        if entry.origin != Origin::Default || entry.value != entry.default {
+        if entry.origin != Origin::Default && !entry.default.is_empty() {
             out.push_str(&format!("; default {}", entry.default));
         }
         if entry.restart {
@@ -121,6 +125,11 @@ pub(crate) fn print(entries: &[Entry]) -> String {
         out.push('\n');
     }
     out
+}
+
+/// Whether a default is a value, and not words about what it depends on.
+fn is_toml(entry: &Entry) -> bool {
+    toml::de::DeValue::parse(&entry.default).is_ok()
 }
 
 /// Every built key outside lists, in the order of the table, and what of `[domain."…"]` is written.

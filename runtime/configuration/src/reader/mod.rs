@@ -115,7 +115,11 @@ fn demo(overrides: &Overrides) -> Result<Reading, Problems> {
 }
 
 fn from_text(text: &Text, file: Option<&Path>, overrides: &Overrides) -> Result<Reading, Problems> {
-    let table = text.parse().map_err(Problems)?;
+    let table = text.parse().map_err(|problems| {
+        let mut problems = Problems(problems);
+        problems.sort();
+        problems
+    })?;
     let root = Section {
         text,
         path: String::new(),
