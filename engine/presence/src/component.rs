@@ -80,6 +80,7 @@ const NOTES: u8 = 7;
 /// A component as slots, sorted, each key once. Timestamps are aside, and so are the notes of tuples.
 pub(crate) fn slots(component: &Component) -> Vec<Slot> {
     let mut found: Vec<(Vec<u8>, Element)> = Vec::new();
+    let mut described = false;
     for child in component.element.elements() {
         let own = child.name.namespace == component.element.name.namespace;
         match &*child.name.local {
@@ -98,8 +99,10 @@ pub(crate) fn slots(component: &Component) -> Vec<Slot> {
             })),
             "contact" if own => take_contact(child, &mut found),
             "deviceID" if own => found.push((key(DEVICE_ID, 0, child), child.clone())),
-            "service-description" if child.name.namespace == oma_pres::NAMESPACE => {
-                take_service(child, &mut found)
+            // A second description is no part of the first.
+            "service-description" if child.name.namespace == oma_pres::NAMESPACE && !described => {
+                described = true;
+                take_service(child, &mut found);
             }
             _ => found.push((key(OTHER, 0, child), child.clone())),
         }
@@ -158,32 +161,41 @@ fn key(place: u8, rank: u8, element: &Element) -> Vec<u8> {
     key
 }
 
-/// Fills in what the slot says. Several elements of one name say the same in any order.
+/// Fills in what the slot says. Several elements of one name say the same in any order, and each only once; the notes of a person
+/// stay in hers.
 fn settle(slot: &mut Slot) {
-    let mut values: Vec<Vec<u8>> = match slot.key.first() {
-        // 0.8 and 0.800 are one priority.
-        Some(&PRIORITY) => slot
-            .elements
-            .iter()
-            .map(|contact| {
-                contact
-                    .attribute("priority")
-                    .and_then(value::thousandths)
-                    .unwrap_or(0)
-                    .to_be_bytes()
-                    .to_vec()
-            })
-            .collect(),
-        _ => slot.elements.iter().map(canonical).collect(),
-    };
-    values.sort_unstable();
-    values.dedup();
-    slot.value = values.concat();
+    let of_contact = slot.key.first() == Some(&PRIORITY);
+    let mut said: Vec<(Vec<u8>, Element)> = std::mem::take(&mut slot.elements)
+        .into_iter()
+        .map(|element| {
+            (
+                if of_contact {
+                    priority(&element)
+                } else {
+                    canonical(&element)
+                },
+                element,
+            )
+        })
+        .collect();
     if slot.key.first() != Some(&NOTES) {
-        let mut seen = std::collections::BTreeSet::new();
-        slot.elements
-            .retain(|element| seen.insert(canonical(element)));
+        said.sort_by(|one, two| one.0.cmp(&two.0));
+        said.dedup_by(|one, two| one.0 == two.0);
     }
+    for (value, element) in said {
+        slot.value.extend(value);
+        slot.elements.push(element);
+    }
+}
+
+/// 0.8 and 0.800 are one priority.
+fn priority(contact: &Element) -> Vec<u8> {
+    contact
+        .attribute("priority")
+        .and_then(value::thousandths)
+        .unwrap_or(0)
+        .to_be_bytes()
+        .to_vec()
 }
 
 /// What an element says, its ids aside: they are names, not content.
@@ -210,13 +222,12 @@ pub(crate) fn contradict(one: &[Slot], two: &[Slot]) -> bool {
     false
 }
 
-/// All slots of both; where both have one, the first's.
-pub(crate) fn unite(mut one: Vec<Slot>, two: Vec<Slot>) -> Vec<Slot> {
-    one.extend(two);
-    // Stable, so the first's comes first.
-    one.sort_by(|a, b| a.key.cmp(&b.key));
-    one.dedup_by(|later, earlier| later.key == earlier.key);
-    one
+/// Sorts slots and keeps the first of each key.
+pub(crate) fn first_of_each(mut slots: Vec<Slot>) -> Vec<Slot> {
+    // Stable, so the first stays first.
+    slots.sort_by(|one, two| one.key.cmp(&two.key));
+    slots.dedup_by(|later, earlier| later.key == earlier.key);
+    slots
 }
 
 /// The element that slots, notes and a timestamp make, in the order of the schema. Id and name are `like`'s.
@@ -245,7 +256,7 @@ pub(crate) fn build(
         ) {
             (STATUS, Some(status), _) => status.children.extend(elements.map(Node::Element)),
             (SERVICE, _, Some(service)) => service.children.extend(elements.map(Node::Element)),
-            (SERVICE, _, service) => *service = elements.last(),
+            (SERVICE, _, none) => *none = slot.elements.first().cloned(),
             (CONTACT, ..) if prioritised => {}
             _ => rest.extend(elements),
         }

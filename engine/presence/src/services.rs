@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use xml::Element;
 
 use crate::component::{
-    Component, Kind, Slot, build, canonical, contradict, notes, slots, timestamp_of, unite,
+    Component, Kind, Slot, build, canonical, contradict, first_of_each, notes, slots, timestamp_of,
 };
 
 /// How many merged tuples a tuple is compared with before it stays on its own. Only services that contradict each other in so many
@@ -86,7 +86,9 @@ fn merge_tuples(alike: Vec<Component>, merged: &mut Vec<Merged>) {
         };
         match groups.iter().take(COMPARED_MAX).position(fits) {
             Some(at) => {
-                groups[at].slots = unite(std::mem::take(&mut groups[at].slots), slots);
+                let mut both = std::mem::take(&mut groups[at].slots);
+                both.extend(slots);
+                groups[at].slots = first_of_each(both);
                 groups[at].members.push(tuple);
             }
             None => groups.push(Group {
@@ -107,8 +109,12 @@ fn merge_all(mut members: Vec<Component>) -> Option<Merged> {
     if members.len() == 1 {
         return members.pop().map(alone);
     }
+    if members[0].kind != Kind::Tuple {
+        members.sort_by_key(|member| std::cmp::Reverse(member.age));
+    }
+    // Tuples that merge agree, so there the order decides only how something is written: by what they say, not by when.
+    let said = first_of_each(members.iter().flat_map(slots).collect());
     members.sort_by_key(|member| std::cmp::Reverse(member.age));
-    let said = members.iter().map(slots).reduce(unite)?;
     let mut seen = BTreeSet::new();
     let of_tuple = members
         .iter()

@@ -1,5 +1,11 @@
 //! Composition of documents that proptest makes up: ids, contacts and classes from small pools, so that they meet.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
 mod made_up;
 mod oracle;
 

@@ -268,9 +268,23 @@ fn drop_empty_contact(tuple: &mut Element) {
     tuple.children.retain(|node| !matches!(node, Node::Element(child) if child.is(URI, "contact") && child.children.is_empty()));
 }
 
+/// Moves everything from the drafts' namespace to the real one.
 fn renew(element: &mut Element) {
-    if element.name.namespace.as_str() == OLD_URI {
-        element.name.namespace = NAMESPACE;
+    let names = std::iter::once(&mut element.name.namespace)
+        .chain(
+            element
+                .attributes
+                .iter_mut()
+                .map(|attribute| &mut attribute.name.namespace),
+        )
+        .chain(
+            element
+                .mentions
+                .iter_mut()
+                .map(|mention| &mut mention.namespace),
+        );
+    for namespace in names.filter(|namespace| namespace.as_str() == OLD_URI) {
+        *namespace = NAMESPACE;
     }
     for node in &mut element.children {
         if let Node::Element(child) = node {

@@ -9,6 +9,8 @@ use xml::{Attribute, Element, Name, Node, XML};
 use crate::value::Value;
 use crate::{capabilities, cipid, data_model, oma_pres, pidf, rpid, timed_status};
 
+const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
+
 /// One element of a schema.
 #[derive(Debug)]
 pub struct Shape {
@@ -152,9 +154,21 @@ pub fn mend(element: &mut Element) -> bool {
 
 /// Mends an element to a shape; false: it cannot be mended and has to go.
 pub fn mend_as(element: &mut Element, shape: &Shape) -> bool {
+    // The types of these elements are settled: nobody may exchange or nullify them.
+    element
+        .attributes
+        .retain(|attribute| attribute.name.namespace.as_str() != XSI);
     if !mend_attributes(element, shape.attributes, shape.any_attribute) {
         return false;
     }
+    // Nothing that the schema types is a qualified name; only an attribute of another namespace may hold one.
+    let foreign = element
+        .attributes
+        .iter()
+        .any(|attribute| !attribute.name.namespace.is_none());
+    element
+        .mentions
+        .retain(|mention| foreign && !mention.prefix.is_empty());
     match &shape.content {
         Content::Empty => element.children.clear(),
         Content::Text(value) => {
@@ -264,6 +278,8 @@ fn mend_sequence(element: &mut Element, parts: &[Part]) -> bool {
 fn mend_words(element: &mut Element, words: &Words) {
     let own = element.name.namespace.clone();
     let (mut notes, mut said, mut unknown) = (Vec::new(), Vec::new(), false);
+    // Whether the first word is of another namespace.
+    let mut first = None;
     for node in std::mem::take(&mut element.children) {
         let mut child = match node {
             Node::Element(child) => child,
@@ -274,27 +290,17 @@ fn mend_words(element: &mut Element, words: &Words) {
                 continue;
             }
         };
-        // A single word, or any number of elements of other namespaces in its place.
-        let first = said.iter().find_map(|node| match node {
-            Node::Element(said) => Some(said.name.namespace != own),
-            Node::Text(_) => None,
-        });
         let foreign = child.name.namespace != own;
-        let room = words.many || first.is_none_or(|other| other && foreign);
-        if foreign {
-            if room && !child.name.namespace.is_none() && mend(&mut child) {
+        // A single word, or any number of elements of other namespaces in its place.
+        let room = words.many || first.is_none_or(|first| first && foreign);
+        match mend_word(&mut child, words, foreign) {
+            Word::Note => notes.push(Node::Element(child)),
+            Word::Unknown => unknown = true,
+            Word::Said if room => {
+                first.get_or_insert(foreign);
                 said.push(Node::Element(child));
             }
-        } else if child.name.local == "note" && words.notes {
-            if mend_as(&mut child, &NOTE) {
-                notes.push(Node::Element(child));
-            }
-        } else if child.name.local == "unknown" {
-            unknown = true;
-        } else if room && words.list.contains(&&*child.name.local) && mend_as(&mut child, &EMPTY)
-            || room && words.other && child.name.local == "other" && mend_as(&mut child, &NOTE)
-        {
-            said.push(Node::Element(child));
+            Word::Said | Word::Nonsense => {}
         }
     }
     let silent = said.is_empty();
@@ -303,4 +309,37 @@ fn mend_words(element: &mut Element, words: &Words) {
     if silent && (unknown || words.unknown_when_empty) {
         element.push(Element::new(Name::new(own, "unknown")));
     }
+}
+
+enum Word {
+    Note,
+    Unknown,
+    Said,
+    Nonsense,
+}
+
+fn mend_word(child: &mut Element, words: &Words, foreign: bool) -> Word {
+    let good = match &*child.name.local {
+        _ if foreign => !child.name.namespace.is_none() && mend(child),
+        "note" if words.notes => {
+            return if mend_as(child, &NOTE) {
+                Word::Note
+            } else {
+                Word::Nonsense
+            };
+        }
+        "unknown" => return Word::Unknown,
+        "other" if words.other => mend_as(child, &NOTE),
+        local if words.list.contains(&local) => mend_as(child, &EMPTY),
+        local if words.other => {
+            // A word that the list does not have is what `other` is for (RFC 4480 §3.2).
+            let word = local.to_owned();
+            child.name.local = "other".into();
+            child.attributes.clear();
+            child.set_text(word);
+            true
+        }
+        _ => false,
+    };
+    if good { Word::Said } else { Word::Nonsense }
 }

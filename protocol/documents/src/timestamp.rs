@@ -79,21 +79,19 @@ impl<'a> Parts<'a> {
                 None
             }
         };
-        let mark = |at: usize, wanted: &[u8]| {
-            text.as_bytes()
-                .get(at)
-                .is_some_and(|byte| wanted.contains(byte))
-                .then_some(())
-        };
         let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
         let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
-        (
-            mark(4, b"-")?,
-            mark(7, b"-")?,
-            mark(10, b"Tt ")?,
-            mark(13, b":")?,
-            mark(16, b":")?,
-        );
+        for (at, wanted) in [
+            (4, &b"-"[..]),
+            (7, b"-"),
+            (10, b"Tt "),
+            (13, b":"),
+            (16, b":"),
+        ] {
+            text.as_bytes()
+                .get(at)
+                .filter(|byte| wanted.contains(byte))?;
+        }
         let rest = text.get(19..)?;
         let (fraction, zone) = match rest.strip_prefix('.') {
             Some(rest) => rest.split_at(

@@ -1,6 +1,6 @@
 //! One byte string for all ways to write the same element.
 
-use crate::{Attribute, Element, Node};
+use crate::{Attribute, Element, Mention, Node};
 
 /// Equal for two elements exactly when they say the same: names with their namespaces, attributes in any order, white space collapsed and
 /// ignored at the ends. `counts` says which attributes matter. It is for comparing and hashing, not for sending.
@@ -16,6 +16,7 @@ const NAME: u8 = 2;
 const VALUE: u8 = 3;
 const TEXT: u8 = 4;
 const CLOSE: u8 = 5;
+const MENTION: u8 = 6;
 
 fn append(out: &mut Vec<u8>, element: &Element, counts: &dyn Fn(&Element, &Attribute) -> bool) {
     out.push(OPEN);
@@ -31,6 +32,15 @@ fn append(out: &mut Vec<u8>, element: &Element, counts: &dyn Fn(&Element, &Attri
         append_name(out, &attribute.name);
         out.push(VALUE);
         append_collapsed(out, &attribute.value);
+    }
+    // The same words mean something else where a prefix in them does.
+    let mut mentions: Vec<&Mention> = element.mentions.iter().collect();
+    mentions.sort_unstable();
+    for mention in mentions {
+        out.push(MENTION);
+        out.extend_from_slice(mention.prefix.as_bytes());
+        out.push(NAME);
+        out.extend_from_slice(mention.namespace.as_str().as_bytes());
     }
     for node in &element.children {
         match node {

@@ -97,7 +97,7 @@ pub(crate) fn attribute_value(raw: &str) -> Result<Cow<'_, str>, (usize, Flaw)> 
             '<' => return Err((at, Flaw::LessThan)),
             '&' => {
                 let end =
-                    memchr::memchr(b';', raw[after..].as_bytes()).ok_or((at, Flaw::Reference))?;
+                    memchr::memchr(b';', &raw.as_bytes()[after..]).ok_or((at, Flaw::Reference))?;
                 value.push(resolve(&raw[after..after + end]).map_err(|flaw| (at, flaw))?);
                 after += end + 1;
             }

@@ -95,7 +95,8 @@ impl<'a> Reading<'a> {
     }
 
     fn run(mut self) -> Result<Element, Fault> {
-        let mut reader = Reader::from_str(&self.source[self.begin..]);
+        // The library takes one byte order mark away itself, without counting it in its positions.
+        let mut reader = Reader::from_str(self.source);
         let config = reader.config_mut();
         // Both are done here, with our own messages and without the library's leniency.
         config.check_end_names = false;

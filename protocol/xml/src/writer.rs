@@ -62,7 +62,7 @@ impl<'t> Writing<'t, '_> {
             if prefix != "xml"
                 && self.meaning(prefix) != Some(uri)
                 && !(prefix.is_empty() && own.is_none())
-                && !(uri.is_empty() && !prefix.is_empty())
+                && (prefix.is_empty() || !uri.is_empty())
             {
                 self.inner.push((prefix.into(), uri.into()));
             }

@@ -1,7 +1,13 @@
 //! Our reader against roxmltree, and the writer against our reader, on documents that proptest makes up.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
 use proptest::prelude::*;
-use xml::{Bounds, Element, Flaw, Node, Style, canonical, read, write};
+use xml::{Bounds, Element, Flaw, Node, Style, read, write};
 
 const CASES: u32 = 4_000;
 const STYLE: Style<'static> = Style {
@@ -190,7 +196,6 @@ proptest! {
         let Ok(root) = read(text.as_bytes(), &bounds()) else { return Ok(()) };
         let written = write(&root, &STYLE);
         let again = read(&written, &Bounds::TRUSTED).map_err(|error| TestCaseError::fail(format!("{error} in {}", String::from_utf8_lossy(&written))))?;
-        prop_assert_eq!(canonical(&root, &|_, _| true), canonical(&again, &|_, _| true));
         let (mut one, mut two) = (String::new(), String::new());
         ours(&root, &mut one);
         ours(&again, &mut two);

@@ -105,7 +105,8 @@ const SERVICE_PARTS: &[&str] = &[
 
 const PERSON_PARTS: &[&str] = &[
     "<r:activities from='2026-11-21T07:00:00Z'><r:away/><r:note>n</r:note></r:activities>",
-    "<r:activities><r:odd/></r:activities>",
+    "<r:activities i:type='none'><r:odd/></r:activities>",
+    "<r:mood xml:lang='!' u:x='1' xml:space='no'><r:sad xml:id='t1'/></r:mood>",
     "<r:activities id='inner'><r:busy>x</r:busy><r:unknown/><u:own/></r:activities>",
     "<r:activities><r:unknown/><r:unknown/></r:activities>",
     "<r:mood><r:note>fine</r:note></r:mood>",
@@ -206,7 +207,8 @@ pub(crate) fn source() -> impl Strategy<Value = MadeUp> {
             "<presence xmlns='{pidf}' xmlns:pidf='{pidf}' xmlns:dm='urn:ietf:params:xml:ns:pidf:data-model' \
              xmlns:r='urn:ietf:params:xml:ns:pidf:rpid' xmlns:c='urn:ietf:params:xml:ns:pidf:cipid' \
              xmlns:ts='urn:ietf:params:xml:ns:pidf:timed-status' xmlns:caps='urn:ietf:params:xml:ns:pidf:caps' \
-             xmlns:op='urn:oma:xml:prs:pidf:oma-pres' xmlns:lt='urn:ietf:params:xml:ns:location-type' xmlns:u='urn:unknown' {entity}>{inner}</presence>"
+             xmlns:op='urn:oma:xml:prs:pidf:oma-pres' xmlns:lt='urn:ietf:params:xml:ns:location-type' xmlns:u='urn:unknown' \
+             xmlns:i='http://www.w3.org/2001/XMLSchema-instance' {entity}>{inner}</presence>"
         );
         // Around 07:30 of the day in the timestamps, ten seconds apart.
         MadeUp { body, accepted: 1_795_246_200_000 + accepted * 10_000, markers }
