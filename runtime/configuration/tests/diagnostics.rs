@@ -1,5 +1,10 @@
 //! Every diagnostic, letter for letter: `diagnostics.txt` holds one bad file a rule and what is said about it.
 //! `UPDATE_GOLDEN=1 cargo test -p configuration` writes what is said now; the difference is for review.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends by panicking"
+)]
 
 use std::path::Path;
 

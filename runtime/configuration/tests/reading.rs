@@ -1,4 +1,9 @@
 //! What a good configuration means, and what the rest of the crate makes of it.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends by panicking"
+)]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
