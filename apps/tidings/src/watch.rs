@@ -19,6 +19,8 @@ use crate::terminal::{Colour, Terminal, clean, span};
 const SAID_CHARS_MAX: usize = 60;
 /// The narrowest column of notes.
 const SAID_CHARS_MIN: usize = 20;
+/// A change that was said this long ago came late: when it was said is shown.
+const FRESH_MS_MAX: i64 = 5_000;
 const WHY_CHARS_MIN: usize = 16;
 
 #[derive(Debug, clap::Args)]
@@ -215,18 +217,11 @@ impl Watching {
                 format!("{state}, {}", span(Duration::from_secs(u64::from(expires))))
             }
             _ if phase_is_new => state.to_owned(),
-            (_, Some(since)) if (0..60_000).contains(&(now - since)) => {
-                format!(
-                    "{} ago",
-                    span(Duration::from_millis(
-                        u64::try_from(now - since).unwrap_or(0)
-                    ))
-                )
-            }
-            (_, Some(since)) if since < now => {
+            // Documents tell whole seconds: what is as good as new is not worth a number.
+            (_, Some(since)) if now - since >= FRESH_MS_MAX => {
                 format!("since {}", self.terminal.clock_time_of(since))
             }
-            _ => String::new(),
+            _ => "changed".to_owned(),
         }
     }
 
@@ -355,11 +350,12 @@ fn said(news: &News<'_>) -> String {
             format!("unreadable {kind}")
         };
     };
-    let note = summary
+    let notes: Vec<&str> = summary
         .notes
-        .first()
+        .iter()
         .map(|note| note.text.as_str())
-        .unwrap_or_default();
+        .collect();
+    let note = notes.join("; ");
     let more: Vec<&str> = summary
         .activities
         .iter()
@@ -367,8 +363,8 @@ fn said(news: &News<'_>) -> String {
         .map(String::as_str)
         .collect();
     match (note.is_empty(), more.is_empty()) {
-        (false, false) => format!("{} ({})", clean(note), clean(&more.join(", "))),
-        (false, true) => clean(note),
+        (false, false) => format!("{} ({})", clean(&note), clean(&more.join(", "))),
+        (false, true) => clean(&note),
         (true, _) => clean(&more.join(", ")),
     }
 }

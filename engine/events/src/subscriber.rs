@@ -214,6 +214,10 @@ impl Subscriber {
             return;
         };
         self.asked = None;
+        if self.fetch && self.heard {
+            self.end(End::Fetched);
+            return;
+        }
         match verdict(response.status, self.remote_tag.is_some()) {
             Verdict::Granted => self.granted(now, asked, response),
             // Our own end: whatever refuses it has ended it.
@@ -244,6 +248,8 @@ impl Subscriber {
         self.asked = None;
         if self.end_sent {
             self.end(End::Stopped);
+        } else if self.fetch && self.heard {
+            self.end(End::Fetched);
         } else if self.heard {
             // RFC 6665 §4.1.2.4: a NOTIFY installs the subscription; its 2xx was lost.
             self.granted(
@@ -261,10 +267,11 @@ impl Subscriber {
 
     /// A NOTIFY that is ours by Call-ID, To tag and Event. It may come before the 2xx (RFC 6665 §4.4.1).
     pub fn handle_notify(&mut self, now: Instant, notify: &Notify<'_>) -> Answer {
-        if !matches!(
+        let listens = matches!(
             self.phase,
             Phase::NotifyWait | Phase::Pending | Phase::Active
-        ) {
+        );
+        if !listens || self.fetch && self.heard {
             return Answer::Reject(481);
         }
         // RFC 6665 §8.2.3: NOTIFY without Subscription-State, or from nowhere, can't be understood.
@@ -288,8 +295,11 @@ impl Subscriber {
         self.timer_n = None;
         self.established = true;
         if self.fetch {
-            // Terminated or not: a notifier that calls a fetch active has nevertheless said what there is.
-            self.end(End::Fetched);
+            // Terminated or not: a notifier that calls a fetch active has nevertheless said what there is. Should it
+            // have overtaken the 2xx, that is waited for: 202 or 200 tells what the document is worth.
+            if self.asked.is_none() {
+                self.end(End::Fetched);
+            }
         } else if state.state.eq_ignore_ascii_case("terminated") {
             self.terminated(now, state.reason.unwrap_or_default(), state.retry_after);
         } else {

@@ -267,6 +267,40 @@ fn a_fetch_ends_by_its_notify() {
 }
 
 #[test]
+fn a_fetch_whose_notify_overtakes_the_2xx_waits_for_it_but_shows_nothing_more() {
+    for answered in [true, false] {
+        let mut subscriber = started(0);
+        assert_eq!(
+            notify(&mut subscriber, 20, 1, "terminated;reason=timeout"),
+            Answer::Accept
+        );
+        assert_eq!(outputs(&mut subscriber), []);
+        assert_eq!(
+            notify(&mut subscriber, 30, 2, "active"),
+            Answer::Reject(481)
+        );
+        assert_eq!(
+            subscriber.poll_timeout(),
+            None,
+            "only the transaction's timers run"
+        );
+        if answered {
+            subscriber.handle_response(
+                at(40),
+                1,
+                &Response {
+                    status: 202,
+                    ..ok(0)
+                },
+            );
+        } else {
+            subscriber.handle_no_answer(at(32_000), 1);
+        }
+        assert_eq!(outputs(&mut subscriber), [Output::End(End::Fetched)]);
+    }
+}
+
+#[test]
 fn nobody_there_at_first_is_the_end_later_it_is_waited_out() {
     let mut subscriber = started(60);
     subscriber.handle_no_answer(at(32_000), 1);
