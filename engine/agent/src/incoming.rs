@@ -174,14 +174,7 @@ impl Agent {
             Answer::Repeated => Response::plain(200),
             Answer::Accept => {
                 watch.dialog.heard_notify(request, from);
-                let word = state.map_or("", |state| state.state);
-                let phase = if word.eq_ignore_ascii_case("terminated") {
-                    Phase::Terminated
-                } else if word.eq_ignore_ascii_case("pending") {
-                    Phase::Pending
-                } else {
-                    Phase::Active
-                };
+                let phase = phase(state.map_or("", |state| state.state));
                 let event = Event::Notified {
                     usage,
                     phase,
@@ -196,6 +189,17 @@ impl Agent {
                 Response::plain(200)
             }
         }
+    }
+}
+
+/// RFC 6665 §4.1.3: a state that we don't know leaves the subscription alive.
+fn phase(state: &str) -> Phase {
+    if state.eq_ignore_ascii_case("terminated") {
+        Phase::Terminated
+    } else if state.eq_ignore_ascii_case("pending") {
+        Phase::Pending
+    } else {
+        Phase::Active
     }
 }
 

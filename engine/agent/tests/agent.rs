@@ -291,6 +291,15 @@ fn what_is_not_ours_is_refused_in_the_right_words() {
         );
         assert_eq!(world.events(), [], "{to}");
     }
+    // It is still there.
+    world.receive(udp(SERVER), &good);
+    assert_eq!(status(&world.one().1), 200);
+}
+
+#[test]
+fn options_are_answered_and_nonsense_is_not() {
+    let (mut world, subscribe) = active();
+    let good = notify(&subscribe, 2, "active", "", "<two/>");
     let options = good
         .replace("NOTIFY", "OPTIONS")
         .replace("z9hG4bKn2", "z9hG4bKo");
@@ -503,6 +512,11 @@ fn publish_change_stop() {
         &[("Expires", "60"), ("SIP-ETag", "t2")],
     );
     assert_eq!(world.events(), [published(Operation::Modify, "t2", 60, 0)]);
+    refresh_and_stop(&mut world, usage);
+}
+
+/// The second half of a publication's life.
+fn refresh_and_stop(world: &mut World, usage: UsageId) {
     world.fire_until_sent();
     let (_, refresh) = world.one();
     assert_eq!(

@@ -51,8 +51,10 @@ fn at(ms: u64) -> Instant {
 fn timetables_are_those_of_the_rfcs() {
     let mut out = String::new();
     for reliable in [false, true] {
-        client_timetables(&mut out, reliable);
-        server_timetables(&mut out, reliable);
+        non_invite_client(&mut out, reliable);
+        invite_client(&mut out, reliable);
+        non_invite_server(&mut out, reliable);
+        invite_server(&mut out, reliable);
     }
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/timetables.txt");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
@@ -61,7 +63,7 @@ fn timetables_are_those_of_the_rfcs() {
     assert_eq!(out, std::fs::read_to_string(path).unwrap());
 }
 
-fn client_timetables(out: &mut String, reliable: bool) {
+fn non_invite_client(out: &mut String, reliable: bool) {
     timetable!(
         out,
         "non-INVITE client, no answer",
@@ -121,6 +123,9 @@ fn client_timetables(out: &mut String, reliable: bool) {
             ))
         ]
     );
+}
+
+fn invite_client(out: &mut String, reliable: bool) {
     timetable!(out, "INVITE client, no answer", InviteClient, reliable, []);
     timetable!(
         out,
@@ -168,7 +173,7 @@ fn client_timetables(out: &mut String, reliable: bool) {
     );
 }
 
-fn server_timetables(out: &mut String, reliable: bool) {
+fn non_invite_server(out: &mut String, reliable: bool) {
     timetable!(
         out,
         "non-INVITE server, never answered",
@@ -224,6 +229,9 @@ fn server_timetables(out: &mut String, reliable: bool) {
             ))
         ]
     );
+}
+
+fn invite_server(out: &mut String, reliable: bool) {
     timetable!(
         out,
         "INVITE server, 405 never acknowledged",
