@@ -57,7 +57,7 @@ pub fn compose(entity: &str, sources: &[Source<'_>]) -> Vec<u8> {
     let mut others = each_once(others);
     others.sort_by(|one, two| one.0.cmp(&two.0));
     for (content, mut other) in others {
-        ids.settle_inner(&mut other, &documents::identity::digest(&content));
+        ids.settle_inner(&mut other, &content);
         composed.others.push(other);
     }
     for Merged { kind, element, .. } in merged {

@@ -6,8 +6,8 @@
 //! 3. Where several want one id, they are sorted by kind, by nature (contact, service, class, devices) and then by what they say. The
 //!    first gets the id; each other gets the id followed by a digest of its nature, and a number where even that is taken.
 //!
-//! When something was accepted plays no part, so a source that says something new changes nobody's id. An id changes only when the
-//! holder of the same id comes or goes, or when two that merged part.
+//! When something was accepted plays no part, so a source that only speaks again changes nobody's id. An id changes when another holder
+//! of the same id comes or goes, when components merge or part, and, among services of one id and one nature, with what they say.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,17 +52,18 @@ impl Ids {
             one.element.set_attribute("id", one.id.clone());
             for node in &mut one.element.children {
                 if let xml::Node::Element(child) = node {
-                    self.settle_inner(child, &one.id);
+                    self.settle_inner(child, one.id.as_bytes());
                 }
             }
         }
     }
 
-    /// Ids further in: as they are if free, else followed by the id of what they are in.
-    pub(crate) fn settle_inner(&mut self, element: &mut xml::Element, owner: &str) {
+    /// Ids further in: as they are if free, else followed by a digest of what they are in. A digest because it is short, however long
+    /// the owner's id is and however many ids are in it.
+    pub(crate) fn settle_inner(&mut self, element: &mut xml::Element, owner: &[u8]) {
         identity::visit(element, &mut |id| {
             if !self.taken.insert(id.clone()) {
-                *id = self.other(id, owner);
+                *id = self.other(id, &identity::digest(owner));
             }
         });
     }

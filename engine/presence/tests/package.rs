@@ -146,3 +146,44 @@ fn hostile_sources_compose_in_time() {
         assert!(!compose("sip:a@b", &sources).is_empty());
     }
 }
+
+/// What a short document could make long: ids, prefixes and namespace names that the composition repeats.
+#[test]
+fn no_source_is_amplified() {
+    let long = "l".repeat(20_000);
+    let name = format!("urn:{}", "l".repeat(500));
+    let open =
+        "<presence xmlns='urn:ietf:params:xml:ns:pidf' xmlns:q='urn:q' xmlns:u='urn:u' k='q:v'>";
+    let bodies = [
+        format!(
+            "{open}<tuple id='{long}'>{}</tuple></presence>",
+            "<u:x xml:id='a'/>".repeat(1_000)
+        ),
+        format!(
+            "{open}<{long}:x xmlns:{long}='urn:x'/>{}</presence>",
+            "<x xmlns='urn:x'/>".repeat(1_000)
+        ),
+        format!(
+            "<presence xmlns='urn:ietf:params:xml:ns:pidf' xmlns:q='{name}' xmlns:u='urn:u'>{}</presence>",
+            (0..1_000)
+                .map(|n| format!("<u:x k='q:{n}'/>"))
+                .collect::<String>()
+        ),
+    ];
+    for body in bodies {
+        assert_eq!(
+            (PRESENCE.check)("application/pidf+xml", body.as_bytes(), &Limits::default()),
+            Ok(())
+        );
+        let first = Source {
+            body: body.as_bytes(),
+            accepted: Wall::from_millis(1),
+        };
+        let other = Source {
+            body: format!("{open}<u:x j='q:v'/></presence>").leak().as_bytes(),
+            accepted: Wall::from_millis(2),
+        };
+        let length = compose("sip:a@b", &[first, other]).len();
+        assert!(length < 40 * body.len(), "{} made {length}", body.len());
+    }
+}

@@ -66,6 +66,8 @@ pub enum Flaw {
     UndeclaredPrefix(String),
     /// A namespace declaration against the rules of Namespaces in XML 1.0.
     NamespaceDeclaration,
+    /// A namespace name of more bytes than the bound.
+    NamespaceTooLong(usize),
     /// Two attributes of one name, prefixes resolved.
     DuplicateAttribute(String),
     /// A start tag whose attributes cannot be read.
@@ -113,6 +115,9 @@ impl fmt::Display for Flaw {
                 return write!(f, "the prefix {prefix} is not declared");
             }
             Self::NamespaceDeclaration => "a forbidden namespace declaration",
+            Self::NamespaceTooLong(most) => {
+                return write!(f, "a namespace name of more than {most} bytes");
+            }
             Self::DuplicateAttribute(name) => return write!(f, "a second attribute {name}"),
             Self::Attribute => "a malformed attribute",
             Self::LessThan => "'<' in an attribute value",

@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{Element, Namespace, Node, Style, XML};
 
+/// Bytes of a prefix that is used again for names. A longer one would be repeated where the source, by a default namespace, had none.
+const PREFIX_BYTES_MAX: usize = 32;
+
 /// The declarations of the root, and the prefix of each namespace that names need.
 pub(crate) struct Prefixes<'t> {
     /// Prefix → namespace, as declared on the root, the default namespace aside.
@@ -45,7 +48,8 @@ impl<'t> Prefixes<'t> {
         this.keep(&needs, needs.mentions.iter());
         for namespace in &needs.names {
             let hint = namespace.prefix();
-            if !hint.is_empty()
+            let good = (1..=PREFIX_BYTES_MAX).contains(&hint.len());
+            if good
                 && !hint
                     .get(..3)
                     .is_some_and(|start| start.eq_ignore_ascii_case("xml"))
@@ -73,7 +77,10 @@ impl<'t> Prefixes<'t> {
         for (prefix, uri) in mentions {
             if !self.declared.contains_key(*prefix) {
                 self.declared.insert((*prefix).to_owned(), uri);
-                if needs.seen.contains(uri) && !self.of.contains_key(uri) {
+                if prefix.len() <= PREFIX_BYTES_MAX
+                    && needs.seen.contains(uri)
+                    && !self.of.contains_key(uri)
+                {
                     self.of.insert(uri, (*prefix).to_owned());
                 }
             }

@@ -5,6 +5,9 @@ use crate::{Flaw, Mention, Namespace, XML, lexical};
 /// Declarations in scope at once. Presence documents declare a dozen; each look-up walks them, so the bound keeps reading linear.
 pub(crate) const DECLARATIONS_MAX: usize = 256;
 
+/// Bytes of a namespace name. Those in use have 20 to 60; the writer may have to repeat one, so long ones would make it amplify.
+pub(crate) const NAMESPACE_BYTES_MAX: usize = 512;
+
 const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
 
 /// The stack of declarations.
@@ -37,6 +40,9 @@ impl<'a> Scope<'a> {
             // §2.2: 1.0 has no way to take a prefix back.
             (prefix, "") if !prefix.is_empty() => return Err(Flaw::NamespaceDeclaration),
             _ => {}
+        }
+        if uri.len() > NAMESPACE_BYTES_MAX {
+            return Err(Flaw::NamespaceTooLong(NAMESPACE_BYTES_MAX));
         }
         if self.declarations.len() >= DECLARATIONS_MAX {
             return Err(Flaw::TooManyDeclarations(DECLARATIONS_MAX));

@@ -63,24 +63,7 @@ fn piece() -> impl Strategy<Value = String> {
         .prop_map(|(name, uri)| format!(" {name}=\"{uri}\""));
     let attribute = prop_oneof![3 => declaration, 3 => (name.clone(), value.clone()).prop_map(|(name, value)| format!(" {name}=\"{value}\"")), 1 => Just("x='1'".to_owned())];
     let attributes = prop::collection::vec(attribute, 0..4).prop_map(|all| all.concat());
-    let leaf = prop_oneof![
-        4 => "[a-z :]{0,8}",
-        1 => value,
-        1 => Just("<!-- c -->".to_owned()),
-        1 => Just("<!-- c-- -->".to_owned()),
-        1 => Just("<!---->".to_owned()),
-        1 => Just("<![CDATA[<x>&]]>".to_owned()),
-        1 => Just("]]>".to_owned()),
-        1 => Just("<?pi x?>".to_owned()),
-        1 => Just("<?XML x?>".to_owned()),
-        1 => Just("\r\n\r".to_owned()),
-        1 => Just("\u{1}".to_owned()),
-        1 => Just("\u{ffff}".to_owned()),
-        1 => Just("&#xFFFE;".to_owned()),
-        1 => Just("<".to_owned()),
-        1 => Just("</a >".to_owned()),
-    ];
-    leaf.prop_recursive(5, 40, 5, move |inner| {
+    leaf(value).prop_recursive(5, 40, 5, move |inner| {
         (
             name.clone(),
             attributes.clone(),
@@ -96,6 +79,27 @@ fn piece() -> impl Strategy<Value = String> {
                 _ => format!("<{name}{attributes}>{}</{name}>", inner.concat()),
             })
     })
+}
+
+/// What stands between tags.
+fn leaf(value: impl Strategy<Value = String> + 'static) -> impl Strategy<Value = String> {
+    prop_oneof![
+        4 => "[a-z :]{0,8}",
+        1 => value,
+        1 => Just("<!-- c -->".to_owned()),
+        1 => Just("<!-- c-- -->".to_owned()),
+        1 => Just("<!---->".to_owned()),
+        1 => Just("<![CDATA[<x>&]]>".to_owned()),
+        1 => Just("]]>".to_owned()),
+        1 => Just("<?pi x?>".to_owned()),
+        1 => Just("<?XML x?>".to_owned()),
+        1 => Just("\r\n\r".to_owned()),
+        1 => Just("\u{1}".to_owned()),
+        1 => Just("\u{ffff}".to_owned()),
+        1 => Just("&#xFFFE;".to_owned()),
+        1 => Just("<".to_owned()),
+        1 => Just("</a >".to_owned()),
+    ]
 }
 
 fn document() -> impl Strategy<Value = String> {

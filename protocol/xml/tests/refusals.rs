@@ -17,6 +17,134 @@ fn parse(text: impl AsRef<[u8]>) -> Result<Element, Malformed> {
     read(text.as_ref(), &BOUNDS)
 }
 
+const FAULTS: &[(&str, &str)] = &[
+    ("", "line 1, column 1: no root element"),
+    ("  <!-- only -->", "line 1, column 16: no root element"),
+    (
+        "<a>\n  <b>\n</a>",
+        "line 3, column 3: an end tag that matches no start tag",
+    ),
+    (
+        "<a>",
+        "line 1, column 4: the document ends inside an element",
+    ),
+    ("<a/><b/>", "line 1, column 6: a second root element"),
+    (
+        "<a/>junk",
+        "line 1, column 5: content outside the root element",
+    ),
+    (
+        "junk<a/>",
+        "line 1, column 1: content outside the root element",
+    ),
+    (
+        "<a/>&amp;",
+        "line 1, column 6: content outside the root element",
+    ),
+    (
+        "<![CDATA[]]><a/>",
+        "line 1, column 10: content outside the root element",
+    ),
+    (
+        "\u{feff}\u{feff}<a/>",
+        "line 1, column 1: content outside the root element",
+    ),
+    (
+        "<!DOCTYPE a><a/>",
+        "line 1, column 11: document type declarations are refused",
+    ),
+    (
+        "<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>",
+        "line 1, column 11: document type declarations are refused",
+    ),
+    ("<a>&b;</a>", "line 1, column 5: an undeclared entity"),
+    ("<a b='&c;'/>", "line 1, column 7: an undeclared entity"),
+    ("<a>&#0;</a>", "line 1, column 5: a malformed reference"),
+    ("<a>&#xD800;</a>", "line 1, column 5: a malformed reference"),
+    ("<a>&#+65;</a>", "line 1, column 5: a malformed reference"),
+    ("<a>& b</a>", "line 1, column 4: a malformed reference"),
+    (
+        "<a>\u{1}</a>",
+        "line 1, column 4: a character that XML forbids",
+    ),
+    (
+        "<a>é\u{fffe}</a>",
+        "line 1, column 5: a character that XML forbids",
+    ),
+    ("<p:a/>", "line 1, column 2: the prefix p is not declared"),
+    (
+        "<a p:b=''/>",
+        "line 1, column 4: the prefix p is not declared",
+    ),
+    ("<a b='' b=''/>", "line 1, column 2: a second attribute b"),
+    (
+        "<a xmlns:p='u' xmlns:q='u' p:b='' q:b=''/>",
+        "line 1, column 2: a second attribute b",
+    ),
+    (
+        "<a xmlns='u' xmlns='u'/>",
+        "line 1, column 14: a second attribute xmlns",
+    ),
+    (
+        "<a xmlns:xml='u'/>",
+        "line 1, column 4: a forbidden namespace declaration",
+    ),
+    (
+        "<a xmlns:xmlns='u'/>",
+        "line 1, column 4: a forbidden namespace declaration",
+    ),
+    (
+        "<a xmlns:p=''/>",
+        "line 1, column 4: a forbidden namespace declaration",
+    ),
+    (
+        "<a xmlns:p='http://www.w3.org/XML/1998/namespace'/>",
+        "line 1, column 4: a forbidden namespace declaration",
+    ),
+    (
+        "<a xmlns='http://www.w3.org/2000/xmlns/'/>",
+        "line 1, column 4: a forbidden namespace declaration",
+    ),
+    ("<a b='<'/>", "line 1, column 7: '<' in an attribute value"),
+    ("<a b=c/>", "line 1, column 6: a malformed attribute"),
+    ("<a b/>", "line 1, column 4: a malformed attribute"),
+    ("<a b='c'd='e'/>", "line 1, column 9: a malformed attribute"),
+    ("<a b='c/>", "line 1, column 1: malformed markup"),
+    ("<1a/>", "line 1, column 2: not a name"),
+    ("<a:b:c/>", "line 1, column 2: not a name"),
+    ("< a/>", "line 1, column 2: not a name"),
+    ("<a>]]></a>", "line 1, column 4: ']]>' in text"),
+    (
+        "<a><!-- - -- --></a>",
+        "line 1, column 8: '--' inside a comment",
+    ),
+    ("<a><!-- --></a", "line 1, column 12: malformed markup"),
+    (
+        "<a><?xml version='1.0'?></a>",
+        "line 1, column 6: a misplaced or malformed XML declaration",
+    ),
+    (
+        " <?xml version='1.0'?><a/>",
+        "line 1, column 4: a misplaced or malformed XML declaration",
+    ),
+    (
+        "<?xml encoding='utf-8'?><a/>",
+        "line 1, column 7: a misplaced or malformed XML declaration",
+    ),
+    (
+        "<?xml version='2.0'?><a/>",
+        "line 1, column 7: a misplaced or malformed XML declaration",
+    ),
+    (
+        "<?xml version='1.0' encoding='iso-8859-1'?><a/>",
+        "line 1, column 31: only UTF-8 is understood",
+    ),
+    (
+        "<?XML x?><a/>",
+        "line 1, column 3: a malformed processing instruction",
+    ),
+];
+
 #[test]
 fn every_fault_has_its_place_and_its_words() {
     let deep = "<a>".repeat(5);
@@ -25,144 +153,22 @@ fn every_fault_has_its_place_and_its_words() {
         "<a{}/>",
         (0..20).map(|n| format!(" a{n}=''")).collect::<String>()
     );
-    let cases: &[(&str, &str)] = &[
-        ("", "line 1, column 1: no root element"),
-        ("  <!-- only -->", "line 1, column 16: no root element"),
+    let computed = [
         (
-            "<a>\n  <b>\n</a>",
-            "line 3, column 3: an end tag that matches no start tag",
+            deep.as_str(),
+            "line 1, column 14: elements nested deeper than 4",
         ),
         (
-            "<a>",
-            "line 1, column 4: the document ends inside an element",
-        ),
-        ("<a/><b/>", "line 1, column 6: a second root element"),
-        (
-            "<a/>junk",
-            "line 1, column 5: content outside the root element",
-        ),
-        (
-            "junk<a/>",
-            "line 1, column 1: content outside the root element",
-        ),
-        (
-            "<a/>&amp;",
-            "line 1, column 6: content outside the root element",
-        ),
-        (
-            "<![CDATA[]]><a/>",
-            "line 1, column 10: content outside the root element",
-        ),
-        (
-            "\u{feff}\u{feff}<a/>",
-            "line 1, column 1: content outside the root element",
-        ),
-        (
-            "<!DOCTYPE a><a/>",
-            "line 1, column 11: document type declarations are refused",
-        ),
-        (
-            "<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>",
-            "line 1, column 11: document type declarations are refused",
-        ),
-        ("<a>&b;</a>", "line 1, column 5: an undeclared entity"),
-        ("<a b='&c;'/>", "line 1, column 7: an undeclared entity"),
-        ("<a>&#0;</a>", "line 1, column 5: a malformed reference"),
-        ("<a>&#xD800;</a>", "line 1, column 5: a malformed reference"),
-        ("<a>&#+65;</a>", "line 1, column 5: a malformed reference"),
-        ("<a>& b</a>", "line 1, column 4: a malformed reference"),
-        (
-            "<a>\u{1}</a>",
-            "line 1, column 4: a character that XML forbids",
-        ),
-        (
-            "<a>é\u{fffe}</a>",
-            "line 1, column 5: a character that XML forbids",
-        ),
-        ("<p:a/>", "line 1, column 2: the prefix p is not declared"),
-        (
-            "<a p:b=''/>",
-            "line 1, column 4: the prefix p is not declared",
-        ),
-        ("<a b='' b=''/>", "line 1, column 2: a second attribute b"),
-        (
-            "<a xmlns:p='u' xmlns:q='u' p:b='' q:b=''/>",
-            "line 1, column 2: a second attribute b",
-        ),
-        (
-            "<a xmlns='u' xmlns='u'/>",
-            "line 1, column 14: a second attribute xmlns",
-        ),
-        (
-            "<a xmlns:xml='u'/>",
-            "line 1, column 4: a forbidden namespace declaration",
-        ),
-        (
-            "<a xmlns:xmlns='u'/>",
-            "line 1, column 4: a forbidden namespace declaration",
-        ),
-        (
-            "<a xmlns:p=''/>",
-            "line 1, column 4: a forbidden namespace declaration",
-        ),
-        (
-            "<a xmlns:p='http://www.w3.org/XML/1998/namespace'/>",
-            "line 1, column 4: a forbidden namespace declaration",
-        ),
-        (
-            "<a xmlns='http://www.w3.org/2000/xmlns/'/>",
-            "line 1, column 4: a forbidden namespace declaration",
-        ),
-        ("<a b='<'/>", "line 1, column 7: '<' in an attribute value"),
-        ("<a b=c/>", "line 1, column 6: a malformed attribute"),
-        ("<a b/>", "line 1, column 4: a malformed attribute"),
-        ("<a b='c'd='e'/>", "line 1, column 9: a malformed attribute"),
-        ("<a b='c/>", "line 1, column 1: malformed markup"),
-        ("<1a/>", "line 1, column 2: not a name"),
-        ("<a:b:c/>", "line 1, column 2: not a name"),
-        ("< a/>", "line 1, column 2: not a name"),
-        ("<a>]]></a>", "line 1, column 4: ']]>' in text"),
-        (
-            "<a><!-- - -- --></a>",
-            "line 1, column 8: '--' inside a comment",
-        ),
-        ("<a><!-- --></a", "line 1, column 12: malformed markup"),
-        (
-            "<a><?xml version='1.0'?></a>",
-            "line 1, column 6: a misplaced or malformed XML declaration",
-        ),
-        (
-            " <?xml version='1.0'?><a/>",
-            "line 1, column 4: a misplaced or malformed XML declaration",
-        ),
-        (
-            "<?xml encoding='utf-8'?><a/>",
-            "line 1, column 7: a misplaced or malformed XML declaration",
-        ),
-        (
-            "<?xml version='2.0'?><a/>",
-            "line 1, column 7: a misplaced or malformed XML declaration",
-        ),
-        (
-            "<?xml version='1.0' encoding='iso-8859-1'?><a/>",
-            "line 1, column 31: only UTF-8 is understood",
-        ),
-        (
-            "<?XML x?><a/>",
-            "line 1, column 3: a malformed processing instruction",
-        ),
-        (&deep, "line 1, column 14: elements nested deeper than 4"),
-        (
-            &wide,
+            wide.as_str(),
             "line 1, column 81: more than 20 elements and attributes",
         ),
         (
-            &attributes,
+            attributes.as_str(),
             "line 1, column 127: more than 20 elements and attributes",
         ),
     ];
     let mut wrong = Vec::new();
-    for (text, expected) in cases {
+    for (text, expected) in FAULTS.iter().chain(&computed) {
         let said =
             parse(text).map_or_else(|malformed| malformed.to_string(), |_| "read".to_owned());
         if said != *expected {
@@ -196,6 +202,16 @@ fn declarations_in_scope_are_bounded() {
     assert_eq!(
         error,
         "line 1, column 3734: more than 256 namespace declarations in scope"
+    );
+}
+
+#[test]
+fn namespace_names_are_bounded() {
+    assert!(parse(format!("<a xmlns='{}'/>", "u".repeat(512))).is_ok());
+    let error = parse(format!("<a xmlns='{}'/>", "u".repeat(513))).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "line 1, column 4: a namespace name of more than 512 bytes"
     );
 }
 
