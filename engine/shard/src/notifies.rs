@@ -206,9 +206,15 @@ impl Shard {
             ..
         } = subscription.origin;
         if is_next_hop {
+            // A connection that is gone (after a start all are) is opened anew to where the next hop listens, not to the
+            // port that the peer happened to connect from.
+            let to = match next_hop(subscription) {
+                Some(Next::Address(_, to)) if transport.is_reliable() => to,
+                _ => peer,
+            };
             return Found::Hop(Hop {
                 transport,
-                to: peer,
+                to,
                 connection: connection.map(ConnectionId),
             });
         }

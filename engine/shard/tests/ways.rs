@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use machine::settings::{ListenerId, Transport};
 use shard::{ConnectionId, Destination, Undeliverable};
-use world::{World, pidf, settings};
+use world::{Sent, World, pidf, settings};
 
 fn udp_to(port: u16) -> Destination {
     Destination::Datagram {
@@ -292,4 +292,28 @@ fn a_route_that_names_us_is_ours_and_the_request_is_served() {
     let mut world = World::new();
     let (answer, _) = world.subscribe("bob", 7000, "Route: <sip:ps.example.com;lr>\r\n");
     assert_eq!(answer.status(), 200);
+}
+
+/// The port that a peer connected from is no place to connect to; its Contact is.
+#[test]
+fn a_lost_connection_is_opened_to_the_contact() {
+    let mut world = World::new();
+    let text = world
+        .subscribe_text("bob", 7000, "")
+        .replace("SIP/2.0/UDP", "SIP/2.0/TCP")
+        .replace(
+            "Contact: <sip:bob@127.0.0.1:7000>",
+            "Contact: <sip:bob@127.0.0.1:7000;transport=tcp>",
+        );
+    let sent = world.say(&World::tcp(40_000), &text);
+    let contact = SocketAddr::from(([127, 0, 0, 1], 7000));
+    let otherwise = |sent: &Sent| match sent.to {
+        Destination::Connection { otherwise, .. } => otherwise,
+        _ => None,
+    };
+    assert_eq!(otherwise(&sent[1]), Some(contact));
+
+    // The 200 to the NOTIFY is not on record: it is sent again, and no connection of the former life is left.
+    world.crash();
+    assert_eq!(world.notifies(0)[0].to, tcp_to(7000, 4_000));
 }
