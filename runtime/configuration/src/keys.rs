@@ -465,7 +465,7 @@ const LOG: &[Key] = &[
         "\"auto\"",
         "auto: text on a terminal, else json",
     ),
-    fixed(
+    key(
         "identities",
         Kind::Choice(&[("full", true), ("hashed", true)]),
         "\"full\"",

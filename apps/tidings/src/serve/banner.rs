@@ -21,22 +21,12 @@ pub(crate) fn print(
     is_new: bool,
     took: Duration,
 ) {
-    let status = node.status();
-    let held = status
-        .shards
-        .iter()
-        .fold((0, 0), |(publications, subscriptions), tally| {
-            (
-                publications + tally.counts.publications,
-                subscriptions + tally.counts.subscriptions,
-            )
-        });
-    let data = if is_new {
-        "new; delete it to begin again".to_owned()
-    } else {
-        format!("kept: {} publications, {} subscriptions", held.0, held.1)
+    let data = match (is_new, node.status().store.objects) {
+        (true, _) => "new; delete it to begin again",
+        (false, 0) => "kept; nothing in it",
+        (false, _) => "kept; what was published and watched goes on",
     };
-    let text = text(configuration, node.listeners(), http, &data, &program());
+    let text = text(configuration, node.listeners(), http, data, &program());
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{text}ready in {} ms", took.as_millis());
     let _ = out.flush();

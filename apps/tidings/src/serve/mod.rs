@@ -32,7 +32,7 @@ pub(crate) fn run(arguments: &Serve) -> u8 {
         Ok(reading) => reading,
         Err(problems) => return refused(&problems),
     };
-    let logs = match Logs::begin(&reading.configuration.log) {
+    let logs = match Logs::begin(&reading.configuration.log, clock) {
         Ok(logs) => logs,
         Err(wrong) => {
             eprintln!("tidings: TIDINGS_LOG: {wrong}; write it like info,sip=debug");
@@ -278,4 +278,53 @@ fn end_on_panic() {
         );
         std::process::exit(i32::from(exit::FAILED));
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// Run by the test below in a process of its own.
+    #[test]
+    #[ignore = "ends the process"]
+    fn breaks_a_promise_on_a_thread() {
+        let log = configuration::read(None, &Overrides::default())
+            .map(|reading| reading.configuration.log)
+            .unwrap();
+        let _logs = Logs::begin(&log, Clock::new()).unwrap();
+        end_on_panic();
+        let thread = std::thread::Builder::new().name("shard-7".to_owned());
+        let _ = thread
+            .spawn(|| panic!("a tuple without an id"))
+            .unwrap()
+            .join();
+        // What would be half a server gets no further than this.
+        std::process::exit(0);
+    }
+
+    #[test]
+    fn a_broken_promise_on_any_thread_ends_the_process_with_a_line() {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        let name = "serve::tests::breaks_a_promise_on_a_thread";
+        let output = command
+            .args(["--ignored", "--nocapture", "--exact", name])
+            .env_remove("TIDINGS_LOG")
+            .output()
+            .unwrap();
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{log}");
+        let lines: Vec<&str> = log
+            .lines()
+            .filter(|line| line.contains("a tuple without an id"))
+            .collect();
+        let [line] = lines.as_slice() else {
+            panic!("one line: {log}")
+        };
+        assert!(
+            line.contains("\"thread\":\"shard-7\"") && line.contains("serve/mod.rs:"),
+            "{line}"
+        );
+    }
 }
