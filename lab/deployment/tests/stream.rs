@@ -8,7 +8,7 @@ use deployment::deadline::now;
 use deployment::peer::{Answering, Peer, unique};
 use deployment::presence::long_pidf;
 use deployment::wire::Wire;
-use deployment::{Deadline, Message, Over, Request, Server, Watcher};
+use deployment::{Deadline, Over, Request, Server, Watcher};
 
 fn options(peer: &Peer) -> Request {
     peer.request("OPTIONS", "sip:example.com", "sip:bob@example.com")
@@ -64,22 +64,25 @@ fn nothing_is_smuggled_past_content_length() {
         ("beyond any number", &["99999999999999999999999999"]),
         ("missing", &[]),
     ];
-    for (name, values) in lengths {
-        let mut peer = server.peer(Over::Tcp4);
-        let inner = options(&peer);
-        let outer = options(&peer);
-        let text = String::from_utf8(outer.to_bytes()).expect("text");
-        let fields: String = values
-            .iter()
-            .map(|value| format!("Content-Length: {value}\r\n"))
-            .collect();
-        let text = text.replace("Content-Length: 0\r\n", &fields);
-        peer.send_bytes(&[text.as_bytes(), &inner.to_bytes()[..]].concat());
-        peer.expect_close();
-        let answers: Vec<Message> =
-            std::iter::from_fn(|| peer.find(Deadline::after(Duration::from_millis(1)), |_| true))
+    let attacks: Vec<_> = lengths
+        .into_iter()
+        .map(|(name, values)| {
+            let mut peer = server.peer(Over::Tcp4);
+            let (outer, inner) = (options(&peer), options(&peer));
+            let text = String::from_utf8(outer.to_bytes()).expect("text");
+            let fields: String = values
+                .iter()
+                .map(|value| format!("Content-Length: {value}\r\n"))
                 .collect();
-        for answer in answers {
+            let text = text.replace("Content-Length: 0\r\n", &fields);
+            peer.send_bytes(&[text.as_bytes(), &inner.to_bytes()[..]].concat());
+            (name, outer, peer)
+        })
+        .collect();
+    for (name, outer, mut peer) in attacks {
+        peer.expect_close();
+        let at_once = Deadline::after(Duration::from_millis(1));
+        while let Some(answer) = peer.find(at_once, |_| true) {
             assert_eq!(
                 Some(answer.call_id()),
                 outer.header("Call-ID"),
@@ -140,6 +143,7 @@ fn an_endless_header_section_closes_the_connection() {
 #[test]
 fn nonsense_closes_the_connection() {
     let server = Server::start(());
+    let mut peers = Vec::new();
     for nonsense in [
         &b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..],
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
@@ -148,6 +152,9 @@ fn nonsense_closes_the_connection() {
         let mut peer = server.peer(Over::Tcp4);
         peer.send_bytes(nonsense);
         peer.wire.shut(0);
+        peers.push(peer);
+    }
+    for peer in &mut peers {
         peer.expect_close();
     }
     other_is_served(&server);
