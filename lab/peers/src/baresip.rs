@@ -65,7 +65,7 @@ impl Baresip {
                 .collect(),
         );
         let mut command = Command::new("baresip");
-        command.arg("-f").arg(folder.path()).arg("-v");
+        command.arg("-f").arg(folder.path()).args(["-v", "-s"]);
         let mut program = Program::start(&mut command, folder.path());
         program.says("baresip is ready");
         let control = SocketAddr::from((Ipv4Addr::LOCALHOST, control));
