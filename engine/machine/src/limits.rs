@@ -18,7 +18,8 @@ pub struct Limits {
     pub xml_depth_max: u32,
     /// Elements and attributes of one document: 64 KiB hold no more than 16 384 in earnest. Beyond it: 400.
     pub xml_nodes_max: u32,
-    /// One rendered view; compositions above it are refused at the PUBLISH that would make them. Beyond it: 413.
+    /// What the live publications of one user hold together: 32 sources × 8 KiB = 256 KiB, composed in 25 ms at the very
+    /// worst, during which her shard does nothing else. Beyond it: 413.
     pub view_bytes_max: u32,
     /// Server transactions remembered by one shard: 500 000 × 600 B = 300 MB at worst, 32 s of 15 000 requests a second.
     /// Beyond it: 503 with Retry-After, the whole node is overloaded.
@@ -45,7 +46,7 @@ impl Default for Limits {
             head_bytes_max: 65_536,
             xml_depth_max: 32,
             xml_nodes_max: 16_384,
-            view_bytes_max: 1_048_576,
+            view_bytes_max: 262_144,
             transactions_max: 500_000,
             unanswered_per_hop_max: 512,
             requests_per_second_per_source_max: 2_000,
