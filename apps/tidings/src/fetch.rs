@@ -1,6 +1,7 @@
 //! `tidings fetch`: one document, once.
 
 use agent::{Agent, Event, Hop, Phase};
+use bytes::Bytes;
 use client::{Clock, Direction, Handler};
 use documents::pidf::Summary;
 use machine::Instant;
@@ -41,6 +42,7 @@ pub(crate) fn run(arguments: Arguments) -> u8 {
         json: arguments.json,
         trace: arguments.options.trace,
         pending: false,
+        notified: None,
         code: exit::NO_ANSWER,
     };
     match drive(&terminal, &driver, &mut fetching) {
@@ -57,19 +59,26 @@ struct Fetching {
     trace: bool,
     /// RFC 3265's 202, or Subscription-State itself: nobody has decided yet.
     pending: bool,
+    /// The NOTIFY: shown at the end, since a 2xx that comes after it tells what it is worth.
+    notified: Option<Notified>,
     code: u8,
 }
 
+struct Notified {
+    phase: Phase,
+    reason: Option<String>,
+    content_type: Option<String>,
+    body: Bytes,
+}
+
 impl Fetching {
-    fn show(
-        &mut self,
-        phase: Phase,
-        reason: Option<&str>,
-        content_type: Option<&str>,
-        body: &[u8],
-    ) {
-        self.pending |= phase == Phase::Pending;
-        let rejected = reason.is_some_and(|reason| reason.eq_ignore_ascii_case("rejected"));
+    fn show(&mut self, notified: &Notified) {
+        let body = &*notified.body;
+        self.pending |= notified.phase == Phase::Pending;
+        let rejected = notified
+            .reason
+            .as_deref()
+            .is_some_and(|reason| reason.eq_ignore_ascii_case("rejected"));
         if !body.is_empty() {
             if self.json {
                 let state = if self.pending { "pending" } else { "active" };
@@ -80,16 +89,13 @@ impl Fetching {
                     time,
                     state,
                     None,
-                    content_type,
+                    notified.content_type.as_deref(),
                     body,
                     summary.as_ref(),
                 );
                 self.terminal.data(&object.to_string());
             } else {
-                self.terminal.bytes(body);
-                if !body.ends_with(b"\n") {
-                    self.terminal.bytes(b"\n");
-                }
+                self.terminal.document(body);
             }
         }
         let why = match (rejected, self.pending, body.is_empty()) {
@@ -124,9 +130,17 @@ impl Handler for Fetching {
                 body,
                 ..
             } => {
-                self.show(phase, reason.as_deref(), content_type.as_deref(), &body);
+                self.notified = Some(Notified {
+                    phase,
+                    reason,
+                    content_type,
+                    body,
+                });
             }
             Event::Ended { end, .. } => {
+                if let Some(notified) = self.notified.take() {
+                    self.show(&notified);
+                }
                 let (code, message) = verdict(&end, &self.server);
                 if let Some(message) = message {
                     self.code = code;
@@ -139,7 +153,7 @@ impl Handler for Fetching {
     }
 
     fn give_up(&mut self) -> bool {
-        true
+        self.notified.is_none()
     }
 
     fn trace(&mut self, direction: Direction, hop: Hop, bytes: &[u8]) {

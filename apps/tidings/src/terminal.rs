@@ -49,8 +49,21 @@ impl Terminal {
         self.bytes(b"\n");
     }
 
-    /// Data as it is.
-    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+    /// Data: a document as it is, or, on a terminal, without what steers it.
+    pub(crate) fn document(&mut self, bytes: &[u8]) {
+        if std::io::stdout().is_terminal() {
+            for line in String::from_utf8_lossy(bytes).lines() {
+                self.data(&clean(line));
+            }
+        } else {
+            self.bytes(bytes);
+            if !bytes.ends_with(b"\n") {
+                self.bytes(b"\n");
+            }
+        }
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
         let mut stdout = std::io::stdout().lock();
         self.closed |= stdout
             .write_all(bytes)
