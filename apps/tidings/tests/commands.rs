@@ -158,6 +158,21 @@ fn http_get(address: &str, path: &str) -> String {
     answer
 }
 
+/// Asks by UDP what the server can do.
+fn options(server: SocketAddr) -> String {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let local = socket.local_addr().unwrap();
+    let request = format!(
+        "OPTIONS sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bKoptions;rport\r\nMax-Forwards: 70\r\n\
+         From: <sip:bob@example.com>;tag=1\r\nTo: <sip:example.com>\r\nCall-ID: options@test\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+    );
+    socket.send_to(request.as_bytes(), server).unwrap();
+    let mut answer = [0; 2048];
+    let length = socket.recv(&mut answer).unwrap();
+    String::from_utf8_lossy(&answer[..length]).into_owned()
+}
+
 fn write(folder: &TempDir, text: &str) -> PathBuf {
     let path = folder.path().join("t.toml");
     fs::write(&path, text).unwrap();
@@ -353,21 +368,8 @@ fn the_demo_runs_answers_and_stops() {
     assert!(http_get(&http, "/healthz").starts_with("HTTP/1.1 200 "));
     assert!(http_get(&http, "/api/v1/status").starts_with("HTTP/1.1 404 "));
 
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let local = socket.local_addr().unwrap();
-    let options = format!(
-        "OPTIONS sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bKoptions;rport\r\nMax-Forwards: 70\r\n\
-         From: <sip:bob@example.com>;tag=1\r\nTo: <sip:example.com>\r\nCall-ID: options@test\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
-    );
-    socket.send_to(options.as_bytes(), sip).unwrap();
-    let mut answer = [0; 2048];
-    let length = socket.recv(&mut answer).unwrap();
-    assert!(
-        answer[..length].starts_with(b"SIP/2.0 200 "),
-        "{}",
-        String::from_utf8_lossy(&answer[..length])
-    );
+    let answer = options(sip);
+    assert!(answer.starts_with("SIP/2.0 200 "), "{answer}");
 
     let (code, words, _) = run(folder.path(), &["status"]);
     assert!(

@@ -109,6 +109,11 @@ fn every_built_key_is_taken() {
     );
     assert_eq!(other.aliases, ["sip.home1.net"]);
     assert_eq!(other.trusted_peers.as_ref().map(Vec::len), Some(0));
+}
+
+#[test]
+fn every_built_key_of_users_and_domains_is_taken() {
+    let settings = good(EVERY_KEY).settings;
     let identity = &settings.identity;
     assert!(identity.trusted_peers[0].contains("10.0.0.77".parse().unwrap()));
     assert!(!identity.trusted_peers[0].contains("10.0.1.1".parse().unwrap()));
@@ -435,68 +440,72 @@ fn commands_find_the_data_folder_of_a_file_that_is_bad() {
     );
 }
 
+const NAMES: &[&str] = &[
+    "domains",
+    "data",
+    "roles",
+    "node",
+    "listen",
+    "sip",
+    "http",
+    "bind",
+    "identity",
+    "users",
+    "aor",
+    "aliases",
+    "presence",
+    "domain",
+    "\"a.net\"",
+    "publish_expires_seconds",
+    "min",
+    "default",
+    "max",
+    "routing",
+    "hosts",
+    "limits",
+    "body_bytes_max",
+    "advertise",
+    "trusted_peers",
+    "publish_by_others",
+    "source",
+    "presentities",
+    "\"\"",
+    "\"é\\u0000\"",
+];
+
+const VALUES: &[&str] = &[
+    "1",
+    "-1",
+    "0x7fffffffffffffff",
+    "99999999999999999999999999",
+    "1.5",
+    "true",
+    "2020-01-01",
+    "\"\"",
+    "\"a.net\"",
+    "\"udp://[::1]:5060\"",
+    "\"udp://:\"",
+    "\"http://[\"",
+    "\"10.0.0.0/8\"",
+    "\"::/999\"",
+    "\"sip:a@a.net\"",
+    "\"@\"",
+    "\"%\"",
+    "\"]:[\"",
+    "\"é://ü:1\"",
+    "[]",
+    "[[[]]]",
+    "{}",
+    "{ bind = [\"udp://0.0.0.0\"] }",
+    "[{ aor = \"sip:%zz@a.net\" }]",
+    "{ min = 3, max = 1 }",
+    "[\"a.net\", 1]",
+];
+
 /// Text made of what configurations are made of, so that it often gets past the parser.
 fn toml_like() -> impl Strategy<Value = String> {
-    let names = prop::sample::select(vec![
-        "domains",
-        "data",
-        "roles",
-        "node",
-        "listen",
-        "sip",
-        "http",
-        "bind",
-        "identity",
-        "users",
-        "aor",
-        "aliases",
-        "presence",
-        "domain",
-        "\"a.net\"",
-        "publish_expires_seconds",
-        "min",
-        "default",
-        "max",
-        "routing",
-        "hosts",
-        "limits",
-        "body_bytes_max",
-        "advertise",
-        "trusted_peers",
-        "publish_by_others",
-        "source",
-        "presentities",
-        "\"\"",
-        "\"é\\u0000\"",
-    ]);
-    let value = prop::sample::select(vec![
-        "1",
-        "-1",
-        "0x7fffffffffffffff",
-        "99999999999999999999999999",
-        "1.5",
-        "true",
-        "2020-01-01",
-        "\"\"",
-        "\"a.net\"",
-        "\"udp://[::1]:5060\"",
-        "\"udp://:\"",
-        "\"http://[\"",
-        "\"10.0.0.0/8\"",
-        "\"::/999\"",
-        "\"sip:a@a.net\"",
-        "\"@\"",
-        "\"%\"",
-        "\"]:[\"",
-        "\"é://ü:1\"",
-        "[]",
-        "[[[]]]",
-        "{}",
-        "{ bind = [\"udp://0.0.0.0\"] }",
-        "[{ aor = \"sip:%zz@a.net\" }]",
-        "{ min = 3, max = 1 }",
-        "[\"a.net\", 1]",
-    ]);
+    let names = prop::sample::select(NAMES.to_vec());
+    let value = prop::sample::select(VALUES.to_vec());
     let line = (prop::collection::vec(names.clone(), 1..3), value)
         .prop_map(|(path, value)| format!("{} = {value}\n", path.join(".")));
     let header = (prop::collection::vec(names, 1..3), any::<bool>()).prop_map(|(path, list)| {

@@ -4,8 +4,8 @@ mod banner;
 mod calendar;
 mod logs;
 mod running;
-mod service_manager;
 mod signals;
+mod systemd;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,8 +21,8 @@ use crate::command_line::Serve;
 use crate::{commands, exit};
 use logs::Logs;
 use running::Running;
-use service_manager::ServiceManager;
 use signals::{End, Signals};
+use systemd::Systemd;
 
 /// Runs until a signal, a drain or a failure ends it.
 pub(crate) fn run(arguments: &Serve) -> u8 {
@@ -105,7 +105,7 @@ fn serve(reading: Reading, overrides: Overrides, logs: Logs, clock: Clock) -> Re
         readiness: readiness.clone(),
         http: addresses,
         logs,
-        service_manager: ServiceManager::from_environment(),
+        systemd: Systemd::from_environment(),
         drain,
         clock,
     }));
@@ -237,7 +237,7 @@ fn stop(running: &Running, end: End, configuration: &Configuration) -> Result<()
     }
     let deadline = Duration::from_secs(u64::from(running.drain_seconds_max()));
     let begun = running.clock.monotonic();
-    running.service_manager.stopping();
+    running.systemd.stopping();
     if let End::Drain = end {
         tracing::info!("draining: watchers are told to subscribe elsewhere");
         if !running.drain_node(deadline) {

@@ -13,7 +13,7 @@ use web::{Administration, Refusal};
 
 use super::calendar::rfc3339;
 use super::logs::Logs;
-use super::service_manager::ServiceManager;
+use super::systemd::Systemd;
 
 /// How often the node is asked whether it still can; a failed one takes nothing meanwhile.
 const FAILURE_EVERY: Duration = Duration::from_millis(100);
@@ -25,7 +25,7 @@ pub(crate) struct Begin {
     pub(crate) readiness: Readiness,
     pub(crate) http: Vec<SocketAddr>,
     pub(crate) logs: Logs,
-    pub(crate) service_manager: ServiceManager,
+    pub(crate) systemd: Systemd,
     pub(crate) drain: mpsc::Sender<()>,
     pub(crate) clock: Clock,
 }
@@ -33,7 +33,7 @@ pub(crate) struct Begin {
 /// The server.
 pub(crate) struct Running {
     pub(crate) clock: Clock,
-    pub(crate) service_manager: ServiceManager,
+    pub(crate) systemd: Systemd,
     /// Where HTTP is spoken.
     pub(crate) http: Vec<SocketAddr>,
     overrides: Overrides,
@@ -69,7 +69,7 @@ impl Running {
         };
         Self {
             clock: begin.clock,
-            service_manager: begin.service_manager,
+            systemd: begin.systemd,
             http: begin.http,
             overrides: begin.overrides,
             readiness: begin.readiness,
@@ -98,7 +98,7 @@ impl Running {
             });
         let _ = self.listeners.set(listeners.collect());
         *self.node.write().unwrap_or_else(PoisonError::into_inner) = Some(node);
-        self.service_manager.ready();
+        self.systemd.ready();
     }
 
     /// The node, to be stopped; nobody else can ask it from now on.
@@ -150,7 +150,7 @@ impl Running {
                 "the server is starting or stopping",
             ));
         }
-        self.service_manager.reloading();
+        self.systemd.reloading();
         let outcome = self.reload_with(&mut reloads);
         reloads.last = self.clock.now().wall;
         reloads.last_successful = outcome.is_ok();
@@ -158,7 +158,7 @@ impl Running {
             Ok(_) => reloads.succeeded += 1,
             Err(_) => reloads.failed += 1,
         }
-        self.service_manager.ready();
+        self.systemd.ready();
         outcome
     }
 

@@ -44,10 +44,7 @@ impl Signals {
 
     /// Reloads when asked, gives signs of life, until something ends the server.
     pub(crate) async fn wait(&mut self, running: &Running) -> End {
-        let mut signs = running
-            .service_manager
-            .watchdog_every
-            .map(tokio::time::interval);
+        let mut signs = running.systemd.watchdog_every.map(tokio::time::interval);
         loop {
             let sign = async {
                 match &mut signs {
@@ -62,7 +59,7 @@ impl Signals {
                 Some(()) = self.drains.recv() => return End::Drain,
                 why = running.failed() => return End::Failed(why),
                 _ = self.hangup.recv() => { let _ = running.reload_now(); }
-                _ = sign => running.service_manager.alive(),
+                _ = sign => running.systemd.alive(),
             }
         }
     }

@@ -226,6 +226,16 @@ impl Reader<'_> {
                 }
             }
         }
+        let aliases = self.domain_aliases(root, &names);
+        (names, aliases)
+    }
+
+    /// `[domain."…"] aliases`, by domain.
+    fn domain_aliases(
+        &mut self,
+        root: &Section<'_>,
+        names: &[String],
+    ) -> BTreeMap<String, Vec<String>> {
         let mut aliases = BTreeMap::new();
         let mut taken: BTreeMap<String, String> = names
             .iter()
@@ -239,7 +249,7 @@ impl Reader<'_> {
                     || {
                         format!(
                             "write, at the top: domains = [{}]",
-                            with_domain(&names, name)
+                            with_domain(names, name)
                         )
                     },
                     |(near, _)| format!("{near} is meant?"),
@@ -265,7 +275,7 @@ impl Reader<'_> {
             }
             aliases.insert(served, own);
         }
-        (names, aliases)
+        aliases
     }
 }
 

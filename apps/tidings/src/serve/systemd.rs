@@ -7,13 +7,13 @@ use std::time::Duration;
 use crate::commands::environment;
 
 /// Who started us and wants to know how we are; nobody, outside systemd.
-pub(crate) struct ServiceManager {
+pub(crate) struct Systemd {
     to: Option<(UnixDatagram, SocketAddr)>,
     /// How often it wants a sign of life.
     pub(crate) watchdog_every: Option<Duration>,
 }
 
-impl ServiceManager {
+impl Systemd {
     /// As NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID say.
     pub(crate) fn from_environment() -> Self {
         let to = environment("NOTIFY_SOCKET").and_then(|name| {
