@@ -123,6 +123,13 @@ fn body(message: &str) -> String {
     message.split_once("\r\n\r\n").unwrap().1.to_owned()
 }
 
+fn signal(name: &str, child: &Child) {
+    let kill = Command::new("kill")
+        .args([name, &child.id().to_string()])
+        .status();
+    assert!(kill.unwrap().success());
+}
+
 fn end(child: Child) -> (Option<i32>, String, String) {
     let Output {
         status,
@@ -230,11 +237,7 @@ fn an_interrupt_ends_the_subscription() {
     let subscribe = peer.next();
     peer.answer(&subscribe, 200, &[("Expires", "60")]);
     peer.notify(&subscribe, "active;expires=60", &pidf("open", "one"));
-    let kill = Command::new("kill")
-        .args(["-TERM", &child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(kill.success());
+    signal("-TERM", &child);
     let last = peer.next();
     assert_eq!(
         (field(&last, Name::Expires), field(&last, Name::CSeq)),
@@ -349,11 +352,7 @@ fn publish_follows_what_is_typed_and_removes_at_the_end() {
         "{said}"
     );
 
-    let kill = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(kill.success());
+    signal("-INT", &child);
     let remove = peer.next();
     assert_eq!(
         (

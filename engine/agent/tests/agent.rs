@@ -650,3 +650,31 @@ fn a_second_via_in_a_response_is_not_for_us() {
     world.receive(udp(SERVER), &answer);
     assert_eq!(world.events().len(), 1);
 }
+
+proptest::proptest! {
+    /// Bytes that went wrong on the way are answered or dropped; the agent lives on and takes the next NOTIFY.
+    #[test]
+    fn torn_messages_do_no_harm(
+        changes in proptest::collection::vec((0usize..800, proptest::num::u8::ANY), 0..12),
+        length in 0usize..900,
+        is_response in proptest::bool::ANY,
+    ) {
+        let (mut world, subscribe) = active();
+        let good = if is_response { response(&subscribe, 200, &[]) } else { notify(&subscribe, 2, "active", "", "<two/>") };
+        let mut bytes = good.into_bytes();
+        for (place, value) in changes {
+            if let Some(byte) = bytes.get_mut(place) {
+                *byte = value;
+            }
+        }
+        bytes.truncate(length);
+        world.agent.handle_message(world.time(), udp(SERVER), &bytes);
+        while let Some(output) = world.agent.poll_output() {
+            drop(output);
+        }
+        if !world.agent.is_idle() {
+            world.receive(udp(SERVER), &notify(&subscribe, u32::MAX - 1, "active", "", "<three/>"));
+            proptest::prop_assert!(status(&world.one().1) <= 500);
+        }
+    }
+}

@@ -411,6 +411,10 @@ impl Subscriber {
         if let (Some(tag), None) = (response.remote_tag, &self.remote_tag) {
             self.remote_tag = Some(tag.to_owned());
         }
+        if !self.heard && self.timer_n.is_none() {
+            // The request was sent again by another transport: its 2xx came after Timer N, its NOTIFY may yet.
+            self.timer_n = Some(now + T1_64);
+        }
         if self.fetch || self.end_sent {
             return; // Its NOTIFY ends it.
         }

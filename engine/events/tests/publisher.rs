@@ -420,3 +420,55 @@ fn the_whole_table() {
     }
     assert_eq!(out, std::fs::read_to_string(path).unwrap());
 }
+
+proptest::proptest! {
+    /// Whatever comes in whatever order: one PUBLISH at a time (RFC 3903 §4), nothing after the end, the newest state last.
+    #[test]
+    fn promises_hold_in_any_order(steps in proptest::collection::vec((0usize..48, 0u64..40_000), 1..120)) {
+        let inputs = every_input();
+        let mut publisher = Publisher::new(60, Bytes::from_static(b"one"), Random::new(3));
+        let (mut now, mut open, mut over) = (0, false, false);
+        publisher.start(at(0));
+        for (which, wait) in steps {
+            while let Some(output) = publisher.poll_output() {
+                proptest::prop_assert!(!over, "{output:?} after the end");
+                match output {
+                    Output::Publish { operation, if_match, body, .. } => {
+                        proptest::prop_assert!(!open, "two at a time");
+                        open = true;
+                        proptest::prop_assert_eq!(if_match.is_none(), operation == Operation::Initial);
+                        proptest::prop_assert_eq!(body.is_some(), matches!(operation, Operation::Initial | Operation::Modify));
+                    }
+                    Output::End(_) => over = true,
+                    Output::Published { .. } | Output::Again { .. } => {}
+                }
+            }
+            open &= !over;
+            proptest::prop_assert!(over || open || publisher.poll_timeout().is_some());
+            let until = now + wait;
+            for _ in 0..1000 {
+                let Some(timer) = publisher.poll_timeout().filter(|timer| *timer <= at(until)) else { break };
+                publisher.handle_timeout(timer);
+            }
+            proptest::prop_assert!(publisher.poll_timeout().is_none_or(|timer| timer > at(until)), "time stands still");
+            now = until;
+            let sent = publisher.poll_output();
+            proptest::prop_assert!(sent.is_none() || !open || matches!(sent, Some(Output::End(_))), "two at a time: {:?}", sent);
+            match sent {
+                Some(Output::Publish { .. }) => open = true,
+                Some(Output::End(_)) => over = true,
+                _ => {}
+            }
+            match inputs.get(which) {
+                Some((name, input)) => {
+                    open &= name == "100" || name == "change" || name == "stop" || name == "timer";
+                    input(&mut publisher);
+                }
+                None => {
+                    publisher.handle_no_answer(at(now));
+                    open = false;
+                }
+            }
+        }
+    }
+}

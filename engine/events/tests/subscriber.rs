@@ -628,3 +628,55 @@ fn golden(name: &str, out: &str) {
     }
     assert_eq!(out, std::fs::read_to_string(path).unwrap());
 }
+
+/// `open`: the dialog whose SUBSCRIBE is unanswered.
+fn watch_outputs(subscriber: &mut Subscriber, open: &mut Option<u32>, over: &mut bool) {
+    while let Some(output) = subscriber.poll_output() {
+        assert!(!*over, "{output:?} after the end");
+        if let Output::Subscribe { dialog, .. } = output {
+            assert_ne!(*open, Some(dialog), "two at a time");
+            *open = Some(dialog);
+        }
+        *over |= matches!(output, Output::End(_));
+    }
+}
+
+proptest::proptest! {
+    /// Whatever comes in whatever order: one SUBSCRIBE at a time, nothing after the end, and a deadline while anything is
+    /// waited for.
+    #[test]
+    fn promises_hold_in_any_order(
+        expires in proptest::sample::select(vec![0u32, 1, 60, 3600]),
+        steps in proptest::collection::vec((0usize..64, 0u64..40_000), 1..120),
+    ) {
+        let inputs = every_input();
+        let mut subscriber = Subscriber::new(expires, Random::new(3));
+        let (mut now, mut open, mut over) = (0, None, false);
+        subscriber.start(at(0));
+        for (which, wait) in steps {
+            watch_outputs(&mut subscriber, &mut open, &mut over);
+            proptest::prop_assert_eq!(over, subscriber.phase() == Phase::Terminated);
+            // Without a deadline only an unanswered SUBSCRIBE can wake it, whose transaction ends by itself.
+            let waits = open.is_some() || subscriber.poll_timeout().is_some();
+            proptest::prop_assert!(over || waits);
+            let until = now + wait;
+            for _ in 0..1000 {
+                let Some(timer) = subscriber.poll_timeout().filter(|timer| *timer <= at(until)) else { break };
+                subscriber.handle_timeout(timer);
+            }
+            proptest::prop_assert!(subscriber.poll_timeout().is_none_or(|timer| timer > at(until)), "time stands still");
+            watch_outputs(&mut subscriber, &mut open, &mut over);
+            now = until;
+            match inputs.get(which) {
+                Some((name, input)) => {
+                    open = open.filter(|_| name.starts_with("NOTIFY") || name == "stop" || name == "100");
+                    input(&mut subscriber, now);
+                }
+                None => {
+                    open = None;
+                    subscriber.handle_no_answer(at(now), subscriber.dialog());
+                }
+            }
+        }
+    }
+}
