@@ -1,6 +1,7 @@
 //! The watcher's machine: scripts of (time, input) → outputs, and its whole table of transitions as a golden file.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     reason = "a test's helpers fail the test"
 )]
