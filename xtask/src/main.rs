@@ -4,6 +4,7 @@ mod packages;
 mod steps;
 mod tally;
 mod tidy;
+mod tour;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,6 +13,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test [--quick]   everything that must hold: formatting, tidy, clippy, tests, documentation, peers
                    (--quick leaves out the documentation and the peers)
   tidy             the arrows between floors, room labels, sizes, names, what is nowhere to be found
+  tour [--write]   the README's tour, run and compared; or what a run says, written into it
   install          the Debian packages that the tests with peers need";
 
 fn main() -> ExitCode {
@@ -22,6 +24,8 @@ fn main() -> ExitCode {
         ["test"] => steps::test(&root, false),
         ["test", "--quick"] => steps::test(&root, true),
         ["tidy"] => tidy::run(&root),
+        ["tour"] => tour::run(&root, false),
+        ["tour", "--write"] => tour::run(&root, true),
         ["install"] => packages::run(),
         _ => {
             eprintln!("{USAGE}");

@@ -3,6 +3,7 @@
 use crate::packages;
 use crate::tally::{Tally, skipped_lines};
 use crate::tidy;
+use crate::tour;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -42,6 +43,7 @@ pub(crate) fn test(root: &Path, quick: bool) -> ExitCode {
         run.step("peers", |run| {
             run.tests(&["test", "--package", PEERS, "--no-fail-fast"])
         });
+        run.step("tour", take_tour);
         run.step("documentation", |run| {
             run.check(&["doc", "--workspace", "--no-deps"])
         });
@@ -166,13 +168,30 @@ fn install(_: &mut Run<'_>) -> Tally {
         }
         Err(why) => {
             println!("{why}");
-            let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
-            Tally {
-                passed: 0,
-                failed: u64::from(in_ci),
-                skipped: u64::from(!in_ci),
-            }
+            without_it()
         }
+    }
+}
+
+/// The README's tour needs the demo's own ports.
+fn take_tour(run: &mut Run<'_>) -> Tally {
+    if let Some(why) = tour::occupied() {
+        println!("{why}");
+        return without_it();
+    }
+    let taken = tour::check(run.root);
+    let (Ok(said) | Err(said)) = &taken;
+    println!("{said}");
+    Tally::one(taken.is_ok())
+}
+
+/// What this machine cannot do is skipped on a person's, and a failure where changes are tested.
+fn without_it() -> Tally {
+    let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
+    Tally {
+        passed: 0,
+        failed: u64::from(in_ci),
+        skipped: u64::from(!in_ci),
     }
 }
 
