@@ -50,6 +50,9 @@ impl Rejection {
 
 impl From<Flaw> for Rejection {
     fn from(flaw: Flaw) -> Self {
-        Self::new(flaw.status, flaw.to_string())
+        match flaw.header {
+            Some(header) => Self::new(flaw.status, format!("{} ({header})", flaw.reason)),
+            None => Self::new(flaw.status, flaw.reason),
+        }
     }
 }

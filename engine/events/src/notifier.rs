@@ -29,9 +29,9 @@ pub struct Subscribed {
 }
 
 impl Subscribed {
-    const fn ended(tag: Tag) -> Self {
+    const fn ended(status: u16, tag: Tag) -> Self {
         Self {
-            status: 200,
+            status,
             tag,
             expires: 0,
             key: None,
@@ -101,7 +101,7 @@ impl EventState {
                     key: None,
                 })
             }
-            Done::Unsubscribed { tag } => Some(Subscribed::ended(*tag)),
+            Done::Unsubscribed { tag } => Some(Subscribed::ended(200, *tag)),
             Done::Published { .. } => None,
         }
     }
@@ -276,7 +276,7 @@ impl EventState {
                 self.put_subscription(slot);
             }
             self.end(context.now, slot, Reason::Timeout);
-            return Ok(Subscribed::ended(tag));
+            return Ok(Subscribed::ended(status, tag));
         }
         self.grant_subscription(context.now, slot, expires);
         if rewritten {

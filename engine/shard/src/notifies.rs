@@ -33,6 +33,30 @@ struct Hop {
     connection: Option<ConnectionId>,
 }
 
+/// By what way a NOTIFY goes.
+#[derive(Clone, Copy, Debug)]
+struct Chosen {
+    hop: Hop,
+    listener: ListenerId,
+    /// A stream is taken for the size only (RFC 3261 §18.1.1).
+    for_size: bool,
+    origin: Origin,
+}
+
+impl Chosen {
+    fn way(self, faces: &[Face], window: u32) -> Way<'_> {
+        let face = |listener: ListenerId| faces.get(usize::from(listener.0)).unwrap_or(&NO_FACE);
+        Way {
+            via_transport: self.hop.transport.name(),
+            sent_by: &face(self.listener).sent_by,
+            // Our Contact is the dialog's, whatever way this one NOTIFY takes.
+            contact: face(self.origin.listener).contact(self.origin.transport),
+            for_size: self.for_size,
+            hop: window,
+        }
+    }
+}
+
 /// Whether the way is known.
 enum Found {
     Hop(Hop),
@@ -44,19 +68,20 @@ enum Found {
 impl Shard {
     /// Composes and sends the NOTIFY that a subscription is owed, or leaves it waiting for its hop.
     pub(crate) fn notify(&mut self, key: Key) {
-        let Some((hop, listener, for_size)) = self.way(key) else {
+        let Some(chosen) = self.choose(key) else {
             return;
         };
+        let hop = chosen.hop;
         let window = self.settings.limits.unanswered_per_hop_max;
         let Some(id) = self.hops.enter((hop.transport, hop.to), window, key) else {
             return self.events.park(key);
         };
-        let way = way_by(&self.faces, listener, hop.transport, for_size, id);
+        let way = chosen.way(&self.faces, id);
         let Some(notify) = self.events.compose_notify(self.now, key, way) else {
             self.hops.leave(id);
             return;
         };
-        self.hold_notify(notify, hop, listener, for_size);
+        self.hold_notify(notify, chosen);
     }
 
     /// Sends what is in flight once more.
@@ -73,10 +98,10 @@ impl Shard {
     }
 
     fn send_again(&mut self, key: Key, another_transport: bool) {
-        let Some((hop, listener, for_size)) = self.way(key) else {
+        let Some(chosen) = self.choose(key) else {
             return;
         };
-        let way = way_by(&self.faces, listener, hop.transport, for_size, 0);
+        let way = chosen.way(&self.faces, 0);
         let Some(notify) = self.events.recompose_notify(key, way, another_transport) else {
             return;
         };
@@ -86,45 +111,13 @@ impl Shard {
             .and_then(|subscription| subscription.in_flight.as_ref())
             .is_some_and(|flight| flight.client.is_some());
         if running && !another_transport {
-            let send = self.notify_send(notify, hop, listener, for_size);
-            self.send_now(send);
+            self.send_now(notify_send(notify, chosen));
         } else {
-            self.hold_notify(notify, hop, listener, for_size);
+            self.hold_notify(notify, chosen);
         }
     }
 
-    fn notify_send(&self, notify: Notify, hop: Hop, listener: ListenerId, for_size: bool) -> Send {
-        let connect_ms_max = if for_size {
-            CONNECT_FOR_SIZE_MS_MAX
-        } else {
-            CONNECT_MS_MAX
-        };
-        let to = match (hop.connection, hop.transport) {
-            (Some(connection), _) => Destination::Connection {
-                connection,
-                otherwise: Some(hop.to),
-                listener,
-            },
-            (None, Transport::Udp) => Destination::Datagram {
-                listener,
-                to: hop.to,
-            },
-            (None, transport) => Destination::Stream {
-                transport,
-                listener,
-                to: hop.to,
-                connect_ms_max,
-            },
-        };
-        Send {
-            to,
-            head: notify.head,
-            body: notify.body,
-            token: notify.key.to_bits(),
-        }
-    }
-
-    fn hold_notify(&mut self, notify: Notify, hop: Hop, listener: ListenerId, for_size: bool) {
+    fn hold_notify(&mut self, notify: Notify, chosen: Chosen) {
         let key = notify.key;
         let flight = self
             .events
@@ -133,17 +126,17 @@ impl Shard {
         let Some(cseq) = flight.map(|flight| flight.cseq) else {
             return;
         };
-        let send = self.notify_send(notify, hop, listener, for_size);
+        let send = notify_send(notify, chosen);
         self.hold(Held::Notify {
             key,
             cseq,
             send,
-            reliable: hop.transport.is_reliable(),
+            reliable: chosen.hop.transport.is_reliable(),
         });
     }
 
-    /// Next hop, listener, and whether a stream is taken for the size only; `None`: not now.
-    fn way(&mut self, key: Key) -> Option<(Hop, ListenerId, bool)> {
+    /// Next hop and listener for what a subscription is owed; `None`: not now.
+    fn choose(&mut self, key: Key) -> Option<Chosen> {
         let mut hop = match self.find_hop(key) {
             Found::Hop(hop) => hop,
             Found::Later => {
@@ -169,8 +162,17 @@ impl Shard {
             }
         }
         let origin = self.events.subscription(key)?.origin;
-        let listener = self.listener_for(origin, hop)?;
-        Some((hop, listener, for_size))
+        let Some(listener) = self.listener_for(origin, hop) else {
+            // Nothing of ours speaks that family or transport.
+            self.events.notify_unresolvable(self.now, key);
+            return None;
+        };
+        Some(Chosen {
+            hop,
+            listener,
+            for_size,
+            origin,
+        })
     }
 
     /// What we send leaves by the listener its dialog came by, else by the first with that transport and family.
@@ -258,20 +260,40 @@ impl Shard {
     }
 }
 
-fn way_by(
-    faces: &[Face],
-    listener: ListenerId,
-    transport: Transport,
-    for_size: bool,
-    hop: u32,
-) -> Way<'_> {
-    let face = faces.get(usize::from(listener.0)).unwrap_or(&NO_FACE);
-    Way {
-        via_transport: transport.name(),
-        sent_by: &face.sent_by,
-        contact: face.contact(transport),
-        for_size,
+fn notify_send(notify: Notify, chosen: Chosen) -> Send {
+    let Chosen {
         hop,
+        listener,
+        for_size,
+        ..
+    } = chosen;
+    let connect_ms_max = if for_size {
+        CONNECT_FOR_SIZE_MS_MAX
+    } else {
+        CONNECT_MS_MAX
+    };
+    let to = match (hop.connection, hop.transport) {
+        (Some(connection), _) => Destination::Connection {
+            connection,
+            otherwise: Some(hop.to),
+            listener,
+        },
+        (None, Transport::Udp) => Destination::Datagram {
+            listener,
+            to: hop.to,
+        },
+        (None, transport) => Destination::Stream {
+            transport,
+            listener,
+            to: hop.to,
+            connect_ms_max,
+        },
+    };
+    Send {
+        to,
+        head: notify.head,
+        body: notify.body,
+        token: notify.key.to_bits(),
     }
 }
 

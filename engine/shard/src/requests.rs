@@ -52,6 +52,9 @@ impl Shard {
                 return self.refuse(flow, request, None, &rejection);
             }
         };
+        if request.method() == Method::Invite {
+            self.invites.insert(transaction, destination(flow, request));
+        }
         if let Err(rejection) = self.decide_request(flow, request, transaction) {
             self.refuse(flow, request, Some(transaction), &rejection);
         }
@@ -63,7 +66,14 @@ impl Shard {
         request: &Message<'_>,
         transaction: TransactionKey,
     ) -> Result<(), Rejection> {
+        let limits = &self.settings.limits;
+        if request.head().len() > limits.head_bytes_max as usize {
+            return Err(Rejection::new(513, ""));
+        }
         request.check()?;
+        if request.body().len() > limits.body_bytes_max as usize {
+            return Err(Rejection::new(413, ""));
+        }
         let method = request.method();
         if method == Method::Cancel {
             // RFC 3261 §9.2: what it would cancel has been answered already; a CANCEL of nothing is 481.

@@ -5,10 +5,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use events::{Counts, EventState, Happened};
+use hashbrown::HashMap;
 use machine::settings::{Handling, Settings};
 use machine::{Batch, Instant, Key, Now, Partitioner, Random};
 use sip::{Message, Name};
-use transaction::ServerTransactions;
+use transaction::{ServerTransactions, TransactionKey};
 
 use crate::directory::Directory;
 use crate::face::Face;
@@ -16,7 +17,7 @@ use crate::gate::{Gate, Grants, Held, Reply};
 use crate::hops::Hops;
 use crate::inputs::{Flow, Undeliverable};
 use crate::merged::Merged;
-use crate::outputs::{Output, Send};
+use crate::outputs::{Destination, Output, Send};
 use crate::record::Event;
 
 /// What a shard begins with.
@@ -69,6 +70,9 @@ pub struct Shard {
     pub(crate) random: Random,
     pub(crate) events: EventState,
     pub(crate) transactions: ServerTransactions,
+    /// Where the answer to each INVITE goes, as long as no ACK came.
+    pub(crate) invites: HashMap<TransactionKey, Destination>,
+    invites_swept_at: usize,
     pub(crate) merged: Merged,
     pub(crate) hops: Hops,
     pub(crate) gate: Gate,
@@ -98,6 +102,8 @@ impl Shard {
             ),
             events: EventState::new(PACKAGES, partitioner, start.starts, seed),
             random,
+            invites: HashMap::new(),
+            invites_swept_at: 64,
             merged: Merged::default(),
             hops: Hops::default(),
             gate: Gate::default(),
@@ -344,9 +350,26 @@ impl Shard {
         self.events.handle_timeout(now);
         self.transactions.handle_timeout(now.monotonic);
         self.merged.handle_timeout(now.monotonic);
-        // INVITEs are answered over the flow they came by; their retransmissions have none, and the peer's own suffice.
-        while self.transactions.poll_retransmission().is_some() {}
+        self.repeat_answers_to_invites();
         self.leave_hops();
+    }
+
+    /// RFC 3261 §17.2.1, Timer G: the refusal of an INVITE is sent again until its ACK comes.
+    fn repeat_answers_to_invites(&mut self) {
+        while let Some((transaction, response)) = self.transactions.poll_retransmission() {
+            if let Some(to) = self.invites.get(&transaction) {
+                let (to, head) = (*to, response.to_vec());
+                self.outputs.push_back(Output::Send(Send {
+                    to,
+                    head,
+                    body: bytes::Bytes::new(),
+                    token: 0,
+                }));
+            }
+        }
+        let transactions = &self.transactions;
+        self.invites
+            .retain(|transaction, _| transactions.contains(*transaction));
     }
 
     /// When `handle_timeout` should be called next.

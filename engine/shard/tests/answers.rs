@@ -490,3 +490,45 @@ fn a_full_node_refuses_what_is_new_and_takes_what_makes_room() {
     let fields = format!("SIP-If-Match: {tag}\r\nExpires: 0\r\n");
     assert_eq!(world.publish(&fields, "").status(), 200);
 }
+
+#[test]
+fn a_refused_invite_is_refused_again_until_its_ack() {
+    let mut world = World::new();
+    let invite = "INVITE sip:alice@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:7000;branch=z9hG4bKinv;rport\r\n\
+        From: <sip:b@x.org>;tag=1\r\nTo: <sip:alice@example.com>\r\nCall-ID: i\r\nCSeq: 1 INVITE\r\nMax-Forwards: 70\r\n\
+        Content-Length: 0\r\n\r\n";
+    let refused = world.say(&World::udp(7000), invite)[0].clone();
+    assert_eq!(refused.status(), 405);
+    world.advance(std::time::Duration::from_secs(2));
+    assert_eq!(
+        world.sent.len(),
+        3,
+        "after half a second and after one more"
+    );
+    assert_eq!(
+        (&world.sent[2].head, world.sent[2].to),
+        (&refused.head, refused.to)
+    );
+    let ack = invite.replace("INVITE", "ACK").replace(
+        "To: <sip:alice@example.com>",
+        &format!("To: {}", refused.need("To")),
+    );
+    world.say(&World::udp(7000), &ack);
+    world.advance(std::time::Duration::from_secs(40));
+    assert_eq!(world.sent.len(), 3);
+    assert_eq!(world.shard.remembered(), 0);
+}
+
+#[test]
+fn a_header_section_over_its_bound_is_refused() {
+    let mut settings = settings();
+    settings.limits.head_bytes_max = 1000;
+    let mut world = World::with(settings);
+    let answer = subscribe(&mut world, |text| {
+        text.replace(
+            "Event:",
+            &format!("Subject: {}\r\nEvent:", "x".repeat(1000)),
+        )
+    });
+    assert_eq!(answer.status(), 513);
+}

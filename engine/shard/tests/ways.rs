@@ -317,3 +317,13 @@ fn a_lost_connection_is_opened_to_the_contact() {
     world.crash();
     assert_eq!(world.notifies(0)[0].to, tcp_to(7000, 4_000));
 }
+
+#[test]
+fn a_contact_that_no_listener_of_ours_can_reach_is_given_up() {
+    let mut world = World::new();
+    let text = world.subscribe_text("bob", 7000, "");
+    let text = text.replace("<sip:bob@127.0.0.1:7000>", "<sip:bob@[2001:db8::9]:7000>");
+    assert_eq!(world.say(&World::udp(7000), &text).len(), 1);
+    world.advance(Duration::from_secs(100));
+    assert_eq!(world.shard.counts().subscriptions, 0);
+}
