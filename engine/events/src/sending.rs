@@ -201,6 +201,12 @@ impl EventState {
         }
     }
 
+    /// What was parked for its hop may enter it, if it still has something to say that may leave now.
+    pub fn unpark(&mut self, now: Now, key: Key) -> Option<Key> {
+        let slot = self.by_key.get(&key).copied()?;
+        self.may_leave(now, slot)
+    }
+
     /// What was parked may be asked for again.
     pub fn requeue(&mut self, key: Key) {
         let Some(slot) = self.by_key.get(&key).copied() else {

@@ -26,6 +26,8 @@ struct Hop {
     at: (Transport, SocketAddr),
     unanswered: u32,
     waiting: VecDeque<Key>,
+    /// It stands in `Hops::ready`.
+    ready: bool,
     stream_refused_until: Option<Instant>,
 }
 
@@ -57,6 +59,8 @@ pub(crate) struct Hops {
     by_address: HashMap<(Transport, SocketAddr), usize>,
     names: HashMap<String, Name>,
     unanswered: u32,
+    /// Slots of hops where somebody waits and a place became free.
+    ready: VecDeque<usize>,
 }
 
 impl Hops {
@@ -76,6 +80,7 @@ impl Hops {
             at,
             unanswered: 0,
             waiting: VecDeque::new(),
+            ready: false,
             stream_refused_until: None,
         });
         self.by_address.insert(at, slot);
@@ -111,19 +116,56 @@ impl Hops {
         Some(slot as u32 + 1)
     }
 
-    /// Gives a place back; who waited longest may enter now.
-    pub(crate) fn leave(&mut self, id: u32) -> Option<Key> {
-        let slot = (id as usize).checked_sub(1)?;
-        let hop = self.hops.get_mut(slot)?;
+    /// Gives a place back.
+    pub(crate) fn leave(&mut self, id: u32) {
+        let Some(slot) = (id as usize).checked_sub(1) else {
+            return;
+        };
+        let Some(hop) = self.hops.get_mut(slot) else {
+            return;
+        };
         hop.unanswered = hop.unanswered.saturating_sub(1);
         self.unanswered = self.unanswered.saturating_sub(1);
-        let next = hop.waiting.pop_front();
-        if next.is_none() && hop.unanswered == 0 && hop.stream_refused_until.is_none() {
-            let at = hop.at;
+        if hop.waiting.is_empty() {
+            self.forget_if_idle(slot);
+        } else if !std::mem::replace(&mut hop.ready, true) {
+            self.ready.push_back(slot);
+        }
+    }
+
+    /// Who waited longest for a place that is free. She need not take it – she may be gone, or have nothing new to say, or
+    /// have moved to another hop –, so ask until nobody is left: the next may have it then.
+    pub(crate) fn next_waiting(&mut self, window: u32) -> Option<Key> {
+        while let Some(slot) = self.ready.front().copied() {
+            let Some(hop) = self.hops.get_mut(slot) else {
+                self.ready.pop_front();
+                continue;
+            };
+            if hop.unanswered < window
+                && let Some(key) = hop.waiting.pop_front()
+            {
+                return Some(key);
+            }
+            hop.ready = false;
+            self.ready.pop_front();
+            self.forget_if_idle(slot);
+        }
+        None
+    }
+
+    /// Whether somebody may be waiting for a place that is free.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    fn forget_if_idle(&mut self, slot: usize) {
+        let idle = |hop: &Hop| {
+            hop.unanswered == 0 && hop.waiting.is_empty() && hop.stream_refused_until.is_none()
+        };
+        if let Some(at) = self.hops.get(slot).filter(|hop| idle(hop)).map(|hop| hop.at) {
             self.hops.remove(slot);
             self.by_address.remove(&at);
         }
-        next
     }
 
     /// A connection for a large request was refused or did not come.

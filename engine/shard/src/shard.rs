@@ -189,9 +189,7 @@ impl Shard {
 
     pub(crate) fn leave_hops(&mut self) {
         for hop in self.events.take_freed_hops() {
-            if let Some(next) = self.hops.leave(hop) {
-                self.events.requeue(next);
-            }
+            self.hops.leave(hop);
         }
     }
 
@@ -374,7 +372,8 @@ impl Shard {
 
     /// When `handle_timeout` should be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if self.events.is_owed() && self.hops.unanswered() < self.unanswered_max {
+        let owed = self.events.is_owed() || self.hops.is_ready();
+        if owed && self.hops.unanswered() < self.unanswered_max {
             return Some(self.now.monotonic);
         }
         let deadlines = [
@@ -409,11 +408,20 @@ impl Shard {
             self.resend(key);
         }
         while self.notifies_left > 0 && self.hops.unanswered() < self.unanswered_max {
-            let Some(key) = self.events.next_owed(self.now) else {
-                break;
+            // Who waited for her hop comes before who is owed since a moment ago.
+            let window = self.settings.limits.unanswered_per_hop_max;
+            let key = match self.hops.next_waiting(window) {
+                Some(waiting) => self.events.unpark(self.now, waiting),
+                None => match self.events.next_owed(self.now) {
+                    Some(owed) => Some(owed),
+                    None => break,
+                },
             };
-            self.notifies_left -= 1;
-            self.notify(key);
+            if let Some(key) = key {
+                self.notifies_left -= 1;
+                self.notify(key);
+            }
+            self.leave_hops();
         }
         self.leave_hops();
     }
