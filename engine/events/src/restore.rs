@@ -110,7 +110,6 @@ impl EventState {
                     self.remember(now, change, done);
                     self.timers
                         .set(now.monotonic + RETRANSMISSIONS_LAST, Timer::Forget(key));
-                    self.release_resource(slot);
                     return Ok(());
                 }
                 _ => return Err(Unreadable("an unknown change of a publication")),
@@ -157,7 +156,6 @@ impl EventState {
                 );
                 self.timers
                     .set(now.monotonic + RETRANSMISSIONS_LAST, Timer::Forget(key));
-                self.release_resource(resource);
                 return Ok(());
             }
         }
@@ -189,7 +187,8 @@ impl EventState {
         }
     }
 
-    /// After the last `restore`: what lapsed meanwhile is gone, every watcher is decided by the rules that hold now, and
+    /// After the last `restore`: what lapsed meanwhile is gone, resources that nothing needs are dropped (not before: what
+    /// needs one may be restored after what no longer does), every watcher is decided by the rules that hold now, and
     /// who may not know the newest state is owed a NOTIFY.
     pub fn restored(&mut self, now: Now, decide: impl FnMut(&str, &str) -> Option<Handling>) {
         self.timers

@@ -79,7 +79,8 @@ impl EventState {
         if self.resources[slot as usize].answered.digest != 0 {
             // What all had answered is no longer what they see. Without this record a state that changes and changes back
             // around a crash would be taken for one that everybody knows.
-            self.resources[slot as usize].answered = AnsweredByAll::default();
+            // Its stamp stays: whoever sees another view than the composed one has answered that, and hears nothing.
+            self.resources[slot as usize].answered.digest = 0;
             self.put_resource(slot, false);
         }
         for index in 0..self.resources[slot as usize].subscriptions.len() {
@@ -535,14 +536,16 @@ impl EventState {
     /// One lazy record for a whole fan-out: after a start only presentities without it are notified again (decision 4).
     fn answered_by_all(&mut self, slot: u32) {
         let resource = &self.resources[slot as usize];
-        let Some(view) = &resource.view else { return };
-        let known =
-            resource.answered.digest == view.digest && resource.answered.stamp > resource.asked;
         let stored = |slot: &u32| self.subscriptions[*slot as usize].stored;
-        if resource.unsettled > 0 || known || !resource.subscriptions.iter().any(stored) {
+        if resource.unsettled > 0 || !resource.subscriptions.iter().any(stored) {
             return;
         }
-        let digest = view.digest;
+        // Composed here where nobody sees it (all are pending or politely blocked): what they were told is on record too.
+        let digest = self.view(slot).digest;
+        let resource = &self.resources[slot as usize];
+        if resource.answered.digest == digest && resource.answered.stamp > resource.asked {
+            return;
+        }
         let stamp = self.next_number();
         self.resources[slot as usize].answered = AnsweredByAll { digest, stamp };
         self.put_resource(slot, true);

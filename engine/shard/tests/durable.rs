@@ -249,3 +249,45 @@ fn everything_ends_and_nothing_stays() {
     assert!(world.shard.is_quiet());
     assert_eq!(world.shard.poll_timeout(), None);
 }
+
+#[test]
+fn a_removed_publication_does_not_make_a_start_forget_what_everybody_knows() {
+    let mut world = World::new();
+    let tag = world.publish_open("here");
+    world.watch("bob", 7000, "Expires: 600\r\n");
+    let removal = world.publish(&format!("SIP-If-Match: {tag}\r\nExpires: 0\r\n"), "");
+    assert_eq!(removal.status(), 200);
+    let notify = world.notifies(0).pop().expect("the neutral document");
+    world.ok(&notify);
+    // The removal is remembered for its retransmission when the process dies.
+    world.crash();
+    world.advance(Duration::from_secs(2));
+    assert!(world.notifies(0).is_empty(), "{:#?}", world.notifies(0));
+    world.crash();
+    assert!(world.notifies(0).is_empty(), "{:#?}", world.notifies(0));
+}
+
+#[test]
+fn a_watcher_who_is_politely_blocked_learns_nothing_from_a_crash() {
+    let mut settings = world::settings();
+    settings.domains[0].presence.default_handling = machine::settings::Handling::PoliteBlock;
+    let mut world = World::with(settings);
+    world.watch("bob", 7000, "Expires: 600\r\n");
+    world.crash();
+    world.advance(Duration::from_secs(2));
+    assert!(world.notifies(0).is_empty(), "nothing was published");
+    world.publish_open("here");
+    world.advance(Duration::from_secs(2));
+    world.crash();
+    world.advance(Duration::from_secs(2));
+    assert!(world.notifies(0).is_empty(), "she published");
+    let answer = world.publish(
+        "Content-Type: application/pidf+xml\r\nExpires: 30\r\n",
+        &pidf("open", "x"),
+    );
+    assert_eq!(answer.status(), 200);
+    world.now.wall = world.now.wall + Duration::from_secs(40);
+    world.crash();
+    world.advance(Duration::from_secs(2));
+    assert!(world.notifies(0).is_empty(), "and it lapsed");
+}
