@@ -367,3 +367,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn zeros_that_a_copy_keeps_as_a_hole_are_still_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, listener) =
+        start(store::open(folder.path(), options(Commit::Fsync, 1 << 20)).unwrap());
+    let records = vec![put(1, &[0; 200_000])];
+    let mut objects = Objects::new();
+    apply(&mut objects, &records);
+    store.submit(batch(0, 1, records));
+    listener.wait_for(0, 1);
+    store.close().unwrap();
+    let segment = segments(folder.path()).remove(0);
+    let length = std::fs::metadata(&segment).unwrap().len();
+    // All behind the first block is zeros: its blocks can be given back and nothing changes.
+    let before = std::fs::read(&segment).unwrap();
+    let file = writable(&segment);
+    file.set_len(4096).unwrap();
+    file.set_len(length).unwrap();
+    assert_eq!(std::fs::read(&segment).unwrap(), before);
+    assert_eq!(open(folder.path()), Some(objects));
+}

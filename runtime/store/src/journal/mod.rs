@@ -4,6 +4,7 @@
 //! through numbered segments. What the writer knows of the disk is an index of where each live object's records are.
 
 mod cleaner;
+mod content;
 mod folder;
 mod frame;
 mod index;

@@ -16,6 +16,7 @@ use hashbrown::HashSet;
 use machine::Key;
 
 use super::Commit;
+use super::content::Content;
 use super::folder::{Folder, Note, Passport, Promised, boot};
 use super::frame::{self, Frame, HEADER_BYTES, Kind, Record};
 use super::index::{Index, Place};
@@ -151,7 +152,8 @@ impl<'a> Scan<'a> {
     /// Reads one segment.
     fn segment(&mut self, number: u32) -> Result<(), StoreError> {
         let path = self.folder.segment(number);
-        let bytes = std::fs::read(&path).map_err(|error| StoreError::io("read", &path, &error))?;
+        let mut content =
+            Content::read(&path).map_err(|error| StoreError::io("read", &path, &error))?;
         self.report.segments += 1;
         match self.previous {
             None if number == 1 => self.expected = Some(1),
@@ -169,7 +171,12 @@ impl<'a> Scan<'a> {
         self.previous = Some(number);
         let salt = frame::salt(&self.passport.identity.hash_key, number);
         let (mut at, mut hole_at) = (0, None);
-        while at < bytes.len() {
+        while at < content.bytes().len() {
+            // A frame may end with zeros that a copy of the folder keeps as a hole.
+            if let Some(length) = Frame::announced(&content.bytes()[at..]) {
+                content.reach(at.saturating_add(HEADER_BYTES).saturating_add(length));
+            }
+            let bytes = content.bytes();
             let frame = Frame::read(&bytes[at..], salt).filter(|frame| self.follows(frame));
             let Some(frame) = frame else {
                 hole_at.get_or_insert(at);
@@ -180,7 +187,7 @@ impl<'a> Scan<'a> {
                 break;
             }
             if let Some(start) = hole_at.take() {
-                self.hole(number, &bytes, start, at, salt);
+                self.hole(number, start, &bytes[start..at], salt);
             }
             let end = (at + frame.size()).min(bytes.len());
             self.accept(number, at, &frame, salt);
@@ -188,8 +195,8 @@ impl<'a> Scan<'a> {
             at = end;
         }
         let rest = hole_at.unwrap_or(at);
-        if rest < bytes.len() {
-            self.hole(number, &bytes, rest, bytes.len(), salt);
+        if rest < content.len() {
+            self.rest(number, rest, &mut content, salt);
         }
         self.ends.entry(number).or_default();
         Ok(())
@@ -203,18 +210,34 @@ impl<'a> Scan<'a> {
                 .is_none_or(|expected| frame.head.sequence >= expected)
     }
 
-    fn hole(&mut self, segment: u32, bytes: &[u8], start: usize, end: usize, salt: u32) {
-        let region = &bytes[start..end];
-        let blank = region.iter().all(|byte| *byte == 0);
+    fn hole(&mut self, segment: u32, offset: usize, region: &[u8], salt: u32) {
+        let blank = is_blank(region);
         self.holes.push(Hole {
             segment,
-            offset: start as u64,
+            offset: offset as u64,
             bytes: region.len() as u64,
             blank,
             missing: false,
         });
         if !blank && self.limit == u64::MAX {
             self.suspect(region, salt);
+        }
+    }
+
+    /// What is behind the last whole frame of a segment.
+    fn rest(&mut self, segment: u32, offset: usize, content: &mut Content, salt: u32) {
+        let read = content.bytes().get(offset..).unwrap_or_default();
+        if is_blank(read) {
+            self.holes.push(Hole {
+                segment,
+                offset: offset as u64,
+                bytes: (content.len() - offset) as u64,
+                blank: true,
+                missing: false,
+            });
+        } else {
+            content.reach(content.len());
+            self.hole(segment, offset, &content.bytes()[offset..], salt);
         }
     }
 
@@ -493,6 +516,10 @@ impl<'a> Scan<'a> {
             oldest: self.oldest,
         }
     }
+}
+
+fn is_blank(region: &[u8]) -> bool {
+    region.iter().all(|byte| *byte == 0)
 }
 
 /// The hole that tells most about why frames are missing.
