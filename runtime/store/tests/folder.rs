@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
@@ -213,4 +213,18 @@ fn a_really_full_disk() {
     let _ = Command::new("umount").arg(root.path()).status();
     assert!(closed.is_ok());
     assert_eq!(objects.unwrap(), 0);
+}
+
+#[test]
+fn a_start_needs_no_room_that_the_last_one_did_not_leave() {
+    let folder = tempfile::tempdir().unwrap();
+    let next = folder.path().join("identity.next");
+    for starts in 1..=3 {
+        let recovered = store::open(folder.path(), options(Commit::Fsync, 1 << 16)).unwrap();
+        assert_eq!(recovered.identity().starts, starts);
+        let kept = std::fs::metadata(&next).unwrap();
+        assert!(kept.blocks() > 0 && kept.len() > 100, "{kept:?}");
+        // A start that was interrupted leaves anything in it.
+        std::fs::write(&next, vec![b'x'; 4096 * starts as usize - 1]).unwrap();
+    }
 }

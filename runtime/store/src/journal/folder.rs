@@ -3,6 +3,7 @@
 //! ```text
 //! lock                     held while a process has the folder open; holds its id
 //! identity                 text: format version, hash key, count of starts, how the last life committed; replaced as a whole
+//! identity.next            room for what takes its place at the next start
 //! promised                 the newest sequence that was promised, noted when the journal is idle and at its end
 //! journal/NNNNNNNNNN.segment
 //! ```
@@ -18,12 +19,16 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::Commit;
 use super::frame::{u32_at, u64_at};
+use super::log::allocate;
 use crate::{Damage, Identity, Report, StoreError};
 
 /// The newest format of the folder that this program reads and writes.
 pub(crate) const FORMAT: u32 = 1;
 
 const TITLE: &str = "tidings store";
+
+/// Room for an identity: five short lines.
+const IDENTITY_BYTES_MAX: u64 = 4096;
 
 /// The paths of one data folder.
 #[derive(Clone, Debug)]
@@ -79,8 +84,9 @@ impl Folder {
     pub(crate) fn lock(&self) -> Result<File, StoreError> {
         let path = self.path.join("lock");
         let failed = |doing, error: io::Error| StoreError::io(doing, &path, &error);
-        let mut file = own_file()
+        let file = own_file()
             .create(true)
+            .truncate(false)
             .open(&path)
             .map_err(|error| failed("open", error))?;
         if let Err(errno) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -94,8 +100,10 @@ impl Folder {
                 process: holder.trim().parse().ok(),
             });
         }
-        file.set_len(0)
-            .and_then(|()| writeln!(file, "{}", std::process::id()))
+        // In place: on a full disk the room that it has is all there is.
+        let holder = format!("{}\n", std::process::id());
+        file.write_all_at(holder.as_bytes(), 0)
+            .and_then(|()| file.set_len(holder.len() as u64))
             .map_err(|error| failed("write", error))?;
         Ok(file)
     }
@@ -146,20 +154,35 @@ impl Folder {
             .ok_or_else(|| self.lost_identity("the store's identity can't be read", bytes.len()))
     }
 
-    /// Replaces the identity as a whole; durable on return.
+    /// Replaces the identity as a whole; durable on return. The file that takes its place has its room from the time
+    /// before, so that a full disk can be started on.
     pub(crate) fn write_passport(&self, passport: &Passport) -> Result<(), StoreError> {
-        let (path, next) = (self.identity(), self.path.join("identity.next"));
+        let (path, next) = (self.identity(), self.next_identity());
         let failed = |error: io::Error| StoreError::io("replace", &path, &error);
         let mut file = own_file()
             .create(true)
-            .truncate(true)
+            .truncate(false)
             .open(&next)
             .map_err(failed)?;
-        file.write_all(passport.print().as_bytes())
-            .map_err(failed)?;
+        let text = passport.print();
+        file.write_all(text.as_bytes()).map_err(failed)?;
+        file.set_len(text.len() as u64).map_err(failed)?;
         file.sync_all().map_err(failed)?;
         std::fs::rename(&next, &path).map_err(failed)?;
-        self.sync_folder(&self.path)
+        self.sync_folder(&self.path)?;
+        // What was replaced has just given its room back.
+        let reserved = own_file()
+            .create_new(true)
+            .open(&next)
+            .and_then(|file| allocate(&file, IDENTITY_BYTES_MAX));
+        if let Err(error) = reserved {
+            tracing::debug!(file = %next.display(), %error, "no room is kept for the next start");
+        }
+        Ok(())
+    }
+
+    fn next_identity(&self) -> PathBuf {
+        self.path.join("identity.next")
     }
 
     /// Makes names that were created, renamed or removed in `folder` durable.
