@@ -12,4 +12,4 @@ pub mod timers;
 pub use client::{ClientDue, InviteClient, InviteTold, NonInviteClient, Told};
 pub use key::TransactionKey;
 pub use server::{InviteArrival, InviteServer, NonInviteServer, ServerDue};
-pub use table::{Received, ServerTransactions};
+pub use table::{RESPONSE_BYTES, Received, ServerTransactions};

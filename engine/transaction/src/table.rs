@@ -14,6 +14,10 @@ use crate::key::TransactionKey;
 use crate::server::{InviteArrival, InviteServer, NonInviteServer, ServerDue};
 use crate::timers::T1_64;
 
+/// What one remembered response costs in the arithmetic of `transactions_max`. The table counts as full when its
+/// responses together are larger than that many of these.
+pub const RESPONSE_BYTES: usize = 600;
+
 /// What a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received<'t> {
@@ -23,7 +27,7 @@ pub enum Received<'t> {
     Retransmission(Option<&'t [u8]>),
     /// An ACK: nothing is ever answered to it.
     Ack,
-    /// New, but the table is full: answer 503 with Retry-After and keep nothing (RFC 3261 §21.5.4), the node is overloaded.
+    /// New, but the table is full, by number or by the size of its responses: answer 503 with Retry-After and keep nothing (RFC 3261 §21.5.4), the node is overloaded.
     Full,
 }
 
@@ -38,6 +42,13 @@ struct Entry {
     kind: Kind,
     /// Empty until something was sent.
     response: Box<[u8]>,
+}
+
+impl Entry {
+    fn keep(&mut self, response: Box<[u8]>, kept: &mut usize) {
+        *kept = *kept - self.response.len() + response.len();
+        self.response = response;
+    }
 }
 
 #[derive(Debug)]
@@ -59,6 +70,8 @@ pub struct ServerTransactions {
     hash_key: [u8; 16],
     max: usize,
     entries: HashMap<TransactionKey, Entry, BuildHasherDefault<KeyHasher>>,
+    /// Bytes of all responses that are kept.
+    kept: usize,
     /// Not answered yet, by the end of 64·T1 since they came. Some are gone or answered meanwhile.
     unanswered: VecDeque<(Instant, TransactionKey)>,
     /// How many in `unanswered` are stale.
@@ -79,6 +92,7 @@ impl ServerTransactions {
             hash_key,
             max,
             entries: HashMap::default(),
+            kept: 0,
             unanswered: VecDeque::new(),
             stale: 0,
             answered: VecDeque::new(),
@@ -98,7 +112,7 @@ impl ServerTransactions {
         if self.entries.contains_key(&key) {
             return Received::Retransmission(self.replay(key));
         }
-        if self.entries.len() >= self.max {
+        if self.entries.len() >= self.max || self.kept >= self.max.saturating_mul(RESPONSE_BYTES) {
             return Received::Full;
         }
         let kind = if key.is_invite() {
@@ -140,14 +154,14 @@ impl ServerTransactions {
                     return;
                 }
                 if machine.is_over() {
-                    self.entries.remove(&key);
+                    self.remove(key);
                     self.stale += 1;
                 } else {
                     if machine.is_answered() {
                         self.answered.push_back((now + T1_64, key));
                         self.stale += 1;
                     }
-                    entry.response = response.into();
+                    entry.keep(response.into(), &mut self.kept);
                 }
                 self.drop_stale();
             }
@@ -157,11 +171,29 @@ impl ServerTransactions {
                 };
                 let before = invite.deadline();
                 if invite.machine.respond(now, status) {
-                    entry.response = response.into();
+                    entry.keep(response.into(), &mut self.kept);
                     self.reschedule_invite(key, before);
                 }
             }
         }
+    }
+
+    /// Forgets an unanswered transaction: its owner answers as a stateless server does (RFC 3261 §8.2.7). Should the request
+    /// come again, it is new, and gets the same answer because nothing was changed.
+    pub fn forget(&mut self, key: TransactionKey) {
+        if let Some(invite) = self.invites.get(&key) {
+            let deadline = invite.deadline();
+            self.forget_invite(key, deadline);
+        } else if self.entries.contains_key(&key) {
+            self.remove(key);
+            self.stale += 1;
+            self.drop_stale();
+        }
+    }
+
+    /// Another bound, from a reload.
+    pub fn set_max(&mut self, max: usize) {
+        self.max = max;
     }
 
     /// What a CANCEL means: the transaction with its branch and sent-by and another method (§9.2). 481 where `None`,
@@ -176,7 +208,7 @@ impl ServerTransactions {
         while let Some((at, key)) = self.answered.front().copied().filter(|(at, _)| *at <= now) {
             self.answered.pop_front();
             if self.end_of(key) == Some(at) {
-                self.entries.remove(&key);
+                self.remove(key);
             }
         }
         while let Some((at, key)) = self
@@ -187,7 +219,7 @@ impl ServerTransactions {
         {
             self.unanswered.pop_front();
             if self.is_waiting(at, key) {
-                self.entries.remove(&key);
+                self.remove(key);
             } else {
                 self.stale = self.stale.saturating_sub(1);
             }
@@ -296,7 +328,13 @@ impl ServerTransactions {
     fn forget_invite(&mut self, key: TransactionKey, deadline: Instant) {
         self.invite_deadlines.remove(&(deadline, key));
         self.invites.remove(&key);
-        self.entries.remove(&key);
+        self.remove(key);
+    }
+
+    fn remove(&mut self, key: TransactionKey) {
+        if let Some(entry) = self.entries.remove(&key) {
+            self.kept -= entry.response.len();
+        }
     }
 
     /// When an answered transaction ends; a newer one of the same key ends later.

@@ -383,3 +383,40 @@ proptest! {
         prop_assert!(table.queued() <= 2 * left + 130, "{} queued for {}", table.queued(), left);
     }
 }
+
+#[test]
+fn large_responses_fill_the_table_before_its_number_does() {
+    let mut table = ServerTransactions::new(KEY, 10);
+    for index in 0..2 {
+        let bytes = request(
+            "PUBLISH",
+            &format!("192.0.2.1;branch=z9hG4bK{index}"),
+            ("1", ""),
+            1,
+        );
+        let key = new(&mut table, 0, &bytes);
+        table.respond(at(0), key, vec![b'x'; 3000], 200);
+    }
+    let third = request("PUBLISH", "192.0.2.1;branch=z9hG4bKthird", ("1", ""), 1);
+    assert_eq!(receive(&mut table, 1, &third), Received::Full);
+    // Room comes back with their end.
+    table.handle_timeout(at(32_000));
+    new(&mut table, 32_000, &third);
+}
+
+#[test]
+fn what_is_forgotten_is_new_when_it_comes_again() {
+    for method in ["OPTIONS", "INVITE"] {
+        let mut table = ServerTransactions::new(KEY, 10);
+        let bytes = request(method, "192.0.2.1;branch=z9hG4bKa", ("1", ""), 1);
+        let key = new(&mut table, 0, &bytes);
+        table.forget(key);
+        assert_eq!((table.len(), table.queued()), (0, 0), "{method}");
+        let key = new(&mut table, 1, &bytes);
+        table.respond(at(2), key, *b"answer", 405);
+        assert_eq!(
+            receive(&mut table, 3, &bytes),
+            Received::Retransmission(Some(b"answer"))
+        );
+    }
+}
