@@ -3,7 +3,7 @@
 use events::dialog::{Branch, COOKIE, Tag};
 use machine::settings::Settings;
 use machine::{Partition, Partitioner};
-use sip::{Message, Uri};
+use sip::{Message, Method, Uri};
 
 use crate::directory::Directory;
 
@@ -41,11 +41,14 @@ impl Dispatch {
                     Partition::from_digits(branch.strip_prefix(COOKIE)?.as_bytes().get(..3)?)
                 });
         }
-        if let Some(tag) = message
-            .to()
-            .ok()
-            .and_then(|to| to.tag())
-            .and_then(Tag::read)
+        // RFC 3903 §4: what a PUBLISH is about is its Request-URI, also when it comes in a dialog; so it is for OPTIONS.
+        let in_dialog = !matches!(message.method(), Method::Publish | Method::Options);
+        if in_dialog
+            && let Some(tag) = message
+                .to()
+                .ok()
+                .and_then(|to| to.tag())
+                .and_then(Tag::read)
         {
             return Some(tag.partition);
         }

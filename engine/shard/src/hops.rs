@@ -162,7 +162,12 @@ impl Hops {
         let idle = |hop: &Hop| {
             hop.unanswered == 0 && hop.waiting.is_empty() && hop.stream_refused_until.is_none()
         };
-        if let Some(at) = self.hops.get(slot).filter(|hop| idle(hop)).map(|hop| hop.at) {
+        if let Some(at) = self
+            .hops
+            .get(slot)
+            .filter(|hop| idle(hop))
+            .map(|hop| hop.at)
+        {
             self.hops.remove(slot);
             self.by_address.remove(&at);
         }

@@ -21,6 +21,18 @@ use crate::shard::{ALLOW, Duty, Room, Shard, decide};
 /// A connection for an answer is given so long.
 const CONNECT_MS_MAX: u32 = 4_000;
 
+/// Refused INVITEs that wait for their ACK. The refusal goes out eleven times where none comes, and whoever forges the
+/// source of an INVITE makes us send them to somebody else: 1000 are 350 messages a second at most. Beyond it INVITEs are
+/// refused without a transaction, once each time they come (RFC 3261 §8.2.7).
+const INVITES_MAX: usize = 1000;
+
+/// An answer that reads no state is the same when it is made again: only what is no longer than this is remembered for
+/// retransmissions, so that nobody fills the memory with what strangers wrote.
+const REMEMBERED_BYTES_MAX: usize = 2048;
+
+/// The longest canonical address of a user: each is a key of maps that stand in memory. Beyond it: 414.
+const ADDRESS_BYTES_MAX: usize = 1024;
+
 /// What a peer should wait before it tries a node again that is full or stopping.
 const RETRY_AFTER_SECONDS: u32 = 5;
 
@@ -37,7 +49,7 @@ impl Shard {
             Received::New(transaction) => transaction,
             Received::Retransmission(Some(response)) => {
                 let head = response.to_vec();
-                let to = destination(flow, request);
+                let to = self.destination(flow, request);
                 return self.send_now(Send {
                     to,
                     head,
@@ -52,11 +64,18 @@ impl Shard {
                 return self.refuse(flow, request, None, &rejection);
             }
         };
+        let mut kept = Some(transaction);
         if request.method() == Method::Invite {
-            self.invites.insert(transaction, destination(flow, request));
+            if self.invites.len() < INVITES_MAX {
+                let to = self.destination(flow, request);
+                self.invites.insert(transaction, to);
+            } else {
+                self.transactions.forget(transaction);
+                kept = None;
+            }
         }
         if let Err(rejection) = self.decide_request(flow, request, transaction) {
-            self.refuse(flow, request, Some(transaction), &rejection);
+            self.refuse(flow, request, kept, &rejection);
         }
     }
 
@@ -176,6 +195,15 @@ impl Shard {
         if domain.presence.presentities_listed_only && !self.directory.is_listed(&presentity) {
             return Err(unknown());
         }
+        if presentity.len() > ADDRESS_BYTES_MAX {
+            return Err(Rejection::new(414, ""));
+        }
+        // Numbers, and so keys of the store, are unique within a partition because one shard makes them all. A request for
+        // another shard's user comes here while a reload renames users, and is for the right one when it comes again.
+        let partition = self.partitioner.partition(&presentity);
+        if partition.shard(self.shards) != self.index {
+            return Err(Rejection::new(500, "Being renamed").with(Name::RetryAfter, "1"));
+        }
         Ok((presentity, domain.clone()))
     }
 
@@ -184,9 +212,11 @@ impl Shard {
         if self.is_trusted(flow)
             && let Some(asserted) = request.asserted_identities().next()
         {
-            let canonical = self.directory.canonical_of(&asserted?);
-            return canonical
-                .ok_or_else(|| Rejection::new(400, "P-Asserted-Identity is not a SIP or tel URI"));
+            return self
+                .directory
+                .canonical_of(&asserted?)
+                .filter(|canonical| canonical.len() <= ADDRESS_BYTES_MAX)
+                .ok_or_else(|| Rejection::new(400, "P-Asserted-Identity is no usable URI"));
         }
         if !self.settings.identity.from_is_identity {
             return Err(Rejection::new(403, "Nobody trusted asserts who is asking"));
@@ -194,7 +224,8 @@ impl Shard {
         let from = request.from()?;
         self.directory
             .canonical_of(&from)
-            .ok_or_else(|| Rejection::new(403, "From is not a SIP or tel URI"))
+            .filter(|canonical| canonical.len() <= ADDRESS_BYTES_MAX)
+            .ok_or_else(|| Rejection::new(403, "From is no usable SIP or tel URI"))
     }
 
     fn is_trusted(&self, flow: &Flow) -> bool {
@@ -436,13 +467,17 @@ impl Shard {
         }
         writer.end(0);
         let send = Send {
-            to: destination(flow, request),
+            to: self.destination(flow, request),
             head,
             body: Bytes::new(),
             token: 0,
         };
+        let transaction = match stateful {
+            true => Some(transaction),
+            false => self.remembered_for(Some(transaction), &send.head),
+        };
         let reply = Held::Reply(Reply {
-            transaction: Some(transaction),
+            transaction,
             status,
             send,
             grants,
@@ -452,6 +487,21 @@ impl Shard {
         } else {
             self.leave(reply)
         }
+    }
+
+    /// The transaction of an answer that reads no state, if it is to be remembered.
+    fn remembered_for(
+        &mut self,
+        transaction: Option<TransactionKey>,
+        answer: &[u8],
+    ) -> Option<TransactionKey> {
+        let transaction = transaction?;
+        if answer.len() <= REMEMBERED_BYTES_MAX {
+            return Some(transaction);
+        }
+        self.invites.remove(&transaction);
+        self.transactions.forget(transaction);
+        None
     }
 
     /// Refuses a request. Nothing was changed, so nothing needs to be durable.
@@ -488,11 +538,12 @@ impl Shard {
                 reason: reason.to_owned(),
             }));
         let send = Send {
-            to: destination(flow, request),
+            to: self.destination(flow, request),
             head,
             body: Bytes::new(),
             token: 0,
         };
+        let transaction = self.remembered_for(transaction, &send.head);
         self.leave(Held::Reply(Reply {
             transaction,
             status: rejection.status,
@@ -501,8 +552,16 @@ impl Shard {
         }));
     }
 
-    /// A tag of no dialog; its partition brings an ACK of a refused INVITE to this shard.
-    fn fresh_tag(&mut self, request: &Message<'_>) -> String {
+    /// Where the answer to a request goes. A stranger's maddr counts for nothing: otherwise everybody could make us send to
+    /// whom they name, to what listens on this machine only too. RFC 3261 §18.1.1 has it for multicast, where we never listen.
+    fn destination(&self, flow: &Flow, request: &Message<'_>) -> Destination {
+        let maddr = flow.peer.ip().to_canonical().is_loopback() || self.is_trusted(flow);
+        destination(flow, request, maddr)
+    }
+
+    /// A tag of no dialog, the same when the request comes again (RFC 3261 §8.2.7); its partition brings an ACK of a refused
+    /// INVITE to this shard.
+    fn fresh_tag(&self, request: &Message<'_>) -> String {
         let uri = Uri::parse(request.request_uri()).ok();
         let canonical = uri
             .and_then(|uri| self.directory.canonical(&uri))
@@ -511,14 +570,14 @@ impl Shard {
         Tag {
             partition,
             number: 0,
-            salt: self.random.next_u64() as u32,
+            salt: Fingerprint::of(request, &self.partitioner).0 as u32,
         }
         .text()
     }
 }
 
-/// RFC 3261 §18.2.2, RFC 3581 §4: where the answer to a request goes.
-fn destination(flow: &Flow, request: &Message<'_>) -> Destination {
+/// RFC 3261 §18.2.2, RFC 3581 §4: where the answer to a request goes. `maddr`: whether the request may name another place.
+fn destination(flow: &Flow, request: &Message<'_>, maddr: bool) -> Destination {
     let via = request.via().ok();
     let port = via.as_ref().and_then(|via| via.port).unwrap_or(5060);
     if let Some(connection) = flow.connection {
@@ -530,14 +589,15 @@ fn destination(flow: &Flow, request: &Message<'_>) -> Destination {
             listener: flow.listener,
         };
     }
-    let maddr: Option<IpAddr> = via.as_ref().and_then(|via| via.maddr()).and_then(|maddr| {
+    let elsewhere: Option<IpAddr> = via.as_ref().filter(|_| maddr).and_then(|via| {
+        let maddr = via.maddr()?;
         maddr
             .trim_start_matches('[')
             .trim_end_matches(']')
             .parse()
             .ok()
     });
-    let to = match (maddr, via.as_ref().and_then(|via| via.rport())) {
+    let to = match (elsewhere, via.as_ref().and_then(|via| via.rport())) {
         (Some(maddr), _) => SocketAddr::new(maddr, port),
         (None, Some(_)) => flow.peer,
         (None, None) => SocketAddr::new(flow.peer.ip(), port),

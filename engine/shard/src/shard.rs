@@ -64,15 +64,14 @@ const NOTIFIES_PER_TURN: u32 = 256;
 /// One slice of users.
 pub struct Shard {
     pub(crate) index: u16,
+    pub(crate) shards: u16,
     pub(crate) settings: Arc<Settings>,
     pub(crate) directory: Directory,
     pub(crate) partitioner: Partitioner,
-    pub(crate) random: Random,
     pub(crate) events: EventState,
     pub(crate) transactions: ServerTransactions,
     /// Where the answer to each INVITE goes, as long as no ACK came.
     pub(crate) invites: HashMap<TransactionKey, Destination>,
-    invites_swept_at: usize,
     pub(crate) merged: Merged,
     pub(crate) hops: Hops,
     pub(crate) gate: Gate,
@@ -95,15 +94,14 @@ impl Shard {
         let gruu = format!("{:016x}", partitioner.hash(b"Contact"));
         Self {
             index: start.index,
+            shards: start.shards,
             directory: Directory::new(&start.settings),
             transactions: ServerTransactions::new(
                 start.hash_key,
                 start.settings.limits.transactions_max as usize,
             ),
             events: EventState::new(PACKAGES, partitioner, start.starts, seed),
-            random,
             invites: HashMap::new(),
-            invites_swept_at: 64,
             merged: Merged::default(),
             hops: Hops::default(),
             gate: Gate::default(),
@@ -156,6 +154,7 @@ impl Shard {
     pub fn handle_oversized(&mut self, now: Now, flow: &Flow, head: &[u8], status: u16) {
         self.begin(now);
         match Message::parse(head) {
+            Ok(message) if message.is_request() && message.method() == sip::Method::Ack => {}
             Ok(message) if message.is_request() && message.essentials().is_ok() => {
                 self.refuse(flow, &message, None, &events::Rejection::new(status, ""));
             }
@@ -302,6 +301,8 @@ impl Shard {
         self.begin(now);
         self.directory = Directory::new(&settings);
         self.faces = Face::of(&settings, &self.gruu);
+        self.transactions
+            .set_max(settings.limits.transactions_max as usize);
         self.settings = settings;
         let directory = &self.directory;
         self.events.handle_presence(|name| directory.presence(name));
@@ -365,6 +366,7 @@ impl Shard {
                 }));
             }
         }
+        // They are `INVITES_MAX` at most.
         let transactions = &self.transactions;
         self.invites
             .retain(|transaction, _| transactions.contains(*transaction));
