@@ -156,7 +156,7 @@ impl EventState {
         let resource = self.resource(package, context.presentity, context.presence);
         let subscription = Subscription {
             key,
-            salt: self.random.next_u64() as u32,
+            salt: self.salt(number),
             resource,
             place: 0,
             watcher: Arc::from(context.identity),
@@ -206,6 +206,16 @@ impl EventState {
         }
         self.owe(slot, Owed::AtOnce);
         tag
+    }
+
+    /// What a stranger would have to guess of a tag, to answer a NOTIFY in the watcher's name or to speak in her dialog: by the
+    /// store's key, since the numbers of `Random` betray those that follow them.
+    fn salt(&mut self, number: u64) -> u32 {
+        let mut text = [0; 20];
+        text[..4].copy_from_slice(b"salt");
+        text[4..12].copy_from_slice(&self.random.next_u64().to_le_bytes());
+        text[12..].copy_from_slice(&number.to_le_bytes());
+        self.partitioner.hash(&text) as u32
     }
 
     /// Puts a subscription in its place under its resource, its watcher and its dialog.

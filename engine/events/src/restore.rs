@@ -30,6 +30,10 @@ impl EventState {
         match fields.u8()? {
             b'P' => self.restore_publication(now, key, &mut fields, rest, presence_of),
             b'S' => self.restore_subscription(now, key, &mut fields, rest, presence_of),
+            b'N' => {
+                self.used_epoch(fields.u32()?);
+                Ok(())
+            }
             b'R' => self.restore_resource(key, &mut fields, presence_of),
             _ => Err(Unreadable("an object of an unknown kind")),
         }
@@ -191,6 +195,7 @@ impl EventState {
     /// needs one may be restored after what no longer does), every watcher is decided by the rules that hold now, and
     /// who may not know the newest state is owed a NOTIFY.
     pub fn restored(&mut self, now: Now, decide: impl FnMut(&str, &str) -> Option<Handling>) {
+        self.record_epoch();
         self.timers
             .set(now.monotonic + RETRANSMISSIONS_LAST, Timer::ForgetChanges);
         let resources: Vec<u32> = self.resources.iter().map(|(slot, _)| slot as u32).collect();

@@ -15,6 +15,7 @@ use crate::answer::Rejection;
 use crate::fingerprint::{Fingerprint, LastChange};
 use crate::package::Package;
 use crate::resource::{AnsweredByAll, Resource, View};
+use crate::stored::Encoder;
 use crate::subscription::Subscription;
 
 /// How long the same request may still arrive again: 64·T1 (RFC 3261 §17.1.2.2).
@@ -92,6 +93,10 @@ pub struct EventState {
     pub(crate) packages: &'static [&'static Package],
     pub(crate) partitioner: Partitioner,
     pub(crate) starts: u32,
+    /// Which shard of how many.
+    share: (u16, u16),
+    /// Upper 20 bits of the numbers given out now: the count of starts, or beyond it where a life used its 2³² up.
+    epoch: u32,
     counter: u32,
     pub(crate) random: Random,
     pub(crate) resources: Slab<Resource>,
@@ -124,17 +129,20 @@ pub struct Counts {
 }
 
 impl EventState {
-    /// Nothing yet. `starts` counts the starts of the store, this one included.
+    /// Nothing yet. `starts` counts the starts of the store, this one included; `share`: which shard of how many.
     pub fn new(
         packages: &'static [&'static Package],
         partitioner: Partitioner,
         starts: u32,
+        share: (u16, u16),
         seed: u64,
     ) -> Self {
         Self {
             packages,
             partitioner,
             starts,
+            share,
+            epoch: starts,
             counter: 0,
             random: Random::new(seed),
             resources: Slab::new(),
@@ -184,10 +192,48 @@ impl EventState {
         Ok(index as u8)
     }
 
-    /// A number that was never used before in any life of this store.
-    pub(crate) const fn next_number(&mut self) -> u64 {
+    /// A number that was never used before in any life of this store, and larger than all of them.
+    pub(crate) fn next_number(&mut self) -> u64 {
+        if self.counter == u32::MAX {
+            self.begin_epoch(self.epoch.wrapping_add(1));
+        }
         self.counter += 1;
-        ((self.starts as u64) << 32 | self.counter as u64) & Key::NUMBER_MAX
+        (u64::from(self.epoch) << 32 | u64::from(self.counter)) & Key::NUMBER_MAX
+    }
+
+    /// A life that uses its 2³² numbers up goes on with those of the next, which has to know: on record for each partition,
+    /// since another number of shards may share them by then.
+    pub(crate) fn begin_epoch(&mut self, epoch: u32) {
+        (self.epoch, self.counter) = (epoch, 0);
+        let (index, shards) = self.share;
+        let own = (0..machine::PARTITIONS)
+            .filter_map(Partition::new)
+            .filter(|partition| partition.shard(shards) == index);
+        for partition in own {
+            // Number 0 is never given out.
+            self.records.push(Record {
+                key: Key::new(partition, 0),
+                op: Op::Put(Encoder::new(b'N').u32(epoch).end()),
+            });
+        }
+    }
+
+    /// A life before this one gave out numbers of this epoch.
+    pub(crate) fn used_epoch(&mut self, epoch: u32) {
+        self.epoch = self.epoch.max(epoch.saturating_add(1));
+    }
+
+    /// Where this life's numbers do not begin at its count of starts, the next has to know as well.
+    pub(crate) fn record_epoch(&mut self) {
+        if self.epoch != self.starts {
+            self.begin_epoch(self.epoch);
+        }
+    }
+
+    /// Gives the numbers up to this one up: for tests of what comes after the last.
+    #[doc(hidden)]
+    pub fn skip_numbers(&mut self, counter: u32) {
+        self.counter = self.counter.max(counter);
     }
 
     /// Records to commit before what was decided with them may leave, and records that may ride along.

@@ -100,7 +100,13 @@ impl Shard {
                 start.hash_key,
                 start.settings.limits.transactions_max as usize,
             ),
-            events: EventState::new(PACKAGES, partitioner, start.starts, seed),
+            events: EventState::new(
+                PACKAGES,
+                partitioner,
+                start.starts,
+                (start.index, start.shards),
+                seed,
+            ),
             invites: HashMap::new(),
             merged: Merged::default(),
             hops: Hops::default(),
@@ -446,6 +452,12 @@ impl Shard {
             records,
             lazy,
         })
+    }
+
+    /// Gives numbers of keys and tags up: for tests of what comes after the last.
+    #[doc(hidden)]
+    pub fn skip_numbers(&mut self, counter: u32) {
+        self.events.skip_numbers(counter);
     }
 
     /// How much there is.

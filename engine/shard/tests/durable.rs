@@ -291,3 +291,30 @@ fn a_watcher_who_is_politely_blocked_learns_nothing_from_a_crash() {
     world.advance(Duration::from_secs(2));
     assert!(world.notifies(0).is_empty(), "and it lapsed");
 }
+
+#[test]
+fn a_life_that_uses_its_numbers_up_takes_none_from_the_next() {
+    let mut world = World::new();
+    let mut tags = vec![world.publish_open("first")];
+    world.watch("bob", 7000, "Expires: 600\r\n");
+    world.shard.skip_numbers(u32::MAX - 3);
+    for life in 0..4 {
+        for turn in 0..5 {
+            let tag = tags.last().expect("there is one").clone();
+            let fields = format!("SIP-If-Match: {tag}\r\nContent-Type: application/pidf+xml\r\n");
+            let answer = world.publish(&fields, &pidf("open", &format!("{life}-{turn}")));
+            assert_eq!(answer.status(), 200, "{}", answer.head);
+            let tag = answer.need("SIP-ETag").to_owned();
+            assert!(!tags.contains(&tag), "{tag} comes twice: {tags:?}");
+            tags.push(tag);
+            for notify in world.notifies(0) {
+                world.ok(&notify);
+            }
+        }
+        world.crash();
+        assert!(
+            world.notifies(0).is_empty(),
+            "what was answered is on record"
+        );
+    }
+}
