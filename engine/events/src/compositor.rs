@@ -66,9 +66,11 @@ impl EventState {
         let expires = granted(request, context)?;
         // RFC 3903 §6 step 5: only what has a body is looked at.
         let body = request.body();
-        if !body.is_empty() {
-            self.check_body(package, context, request)?;
-        }
+        let content_type = match body.is_empty() {
+            true => "",
+            false => self.check_body(package, context, request)?,
+        };
+        let document = (content_type, body);
         match existing {
             Some((slot, index)) if expires == 0 => {
                 Ok(self.remove_publication(now, slot, index, change))
@@ -78,7 +80,7 @@ impl EventState {
             }
             Some((slot, index)) => {
                 self.room_for(slot, Some(index), body.len(), context)?;
-                Ok(self.modify_publication(now, slot, index, expires, request, change))
+                Ok(self.modify_publication(now, slot, index, expires, document, change))
             }
             // RFC 3903 §6 step 5: an initial PUBLISH without a body has nothing to say.
             None if body.is_empty() => Err(Rejection::new(400, "Initial PUBLISH without a body")),
@@ -100,7 +102,7 @@ impl EventState {
                     self.release_resource(slot);
                     return Err(rejection);
                 }
-                Ok(self.add_publication(context, slot, expires, request, change))
+                Ok(self.add_publication(context, slot, expires, document, change))
             }
         }
     }
@@ -126,12 +128,13 @@ impl EventState {
         Ok((slot, index))
     }
 
+    /// Which of the package's types a body that passes is: what else its Content-Type says is not kept.
     fn check_body(
         &self,
         package: u8,
         context: Context<'_>,
         request: &Message<'_>,
-    ) -> Result<(), Rejection> {
+    ) -> Result<&'static str, Rejection> {
         let package = self.packages[usize::from(package)];
         let unsupported =
             || Rejection::new(415, "").with(Name::Accept, package.publish_types.join(", "));
@@ -149,12 +152,13 @@ impl EventState {
         if !coding.eq_ignore_ascii_case(b"identity") {
             return Err(unsupported().with(Name::AcceptEncoding, "identity"));
         }
-        (package.check)(known, request.body(), context.limits).map_err(|refusal| {
-            match refusal.status {
-                415 => unsupported(),
-                status => Rejection::new(status, refusal.reason),
-            }
-        })
+        (package.check)(known, request.body(), context.limits).map_err(|refusal| match refusal
+            .status
+        {
+            415 => unsupported(),
+            status => Rejection::new(status, refusal.reason),
+        })?;
+        Ok(known)
     }
 
     /// Bounds of one user: how many sources, how large together.
@@ -193,7 +197,7 @@ impl EventState {
         context: Context<'_>,
         slot: u32,
         expires: u32,
-        request: &Message<'_>,
+        (content_type, body): (&str, &[u8]),
         change: LastChange,
     ) -> Published {
         let now = context.now;
@@ -204,8 +208,8 @@ impl EventState {
         resource.publications.push(Publication {
             key,
             entity_tag: number,
-            content_type: content_type_of(request),
-            body: request.body().into(),
+            content_type: content_type.into(),
+            body: body.into(),
             accepted: now.wall,
             order: number,
             granted: expires,
@@ -233,7 +237,7 @@ impl EventState {
         slot: u32,
         index: usize,
         expires: u32,
-        request: &Message<'_>,
+        (content_type, body): (&str, &[u8]),
         change: LastChange,
     ) -> Published {
         let number = self.next_number();
@@ -241,8 +245,8 @@ impl EventState {
         // The newest acceptance comes last: composition reads them in that order.
         let mut publication = publications.remove(index);
         publication.entity_tag = number;
-        publication.content_type = content_type_of(request);
-        publication.body = request.body().into();
+        publication.content_type = content_type.into();
+        publication.body = body.into();
         publication.accepted = now.wall;
         publication.order = number;
         publication.change = change;
@@ -422,13 +426,4 @@ fn granted(request: &Message<'_>, context: Context<'_>) -> Result<u32, Rejection
         Some(expires) if expires < bounds.min => Err(Rejection::interval_too_brief(bounds.min)),
         Some(expires) => Ok(expires.min(bounds.max)),
     }
-}
-
-fn content_type_of(request: &Message<'_>) -> Box<str> {
-    request
-        .header(Name::ContentType)
-        .map(String::from_utf8_lossy)
-        .unwrap_or_default()
-        .as_ref()
-        .into()
 }

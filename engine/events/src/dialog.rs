@@ -1,5 +1,6 @@
 //! The notifier's side of a dialog (RFC 3261 §12.1.1): what a SUBSCRIBE left behind, packed, and the head of a NOTIFY made from it.
 
+use std::borrow::Cow;
 use std::io::Write as _;
 
 use machine::Partition;
@@ -44,7 +45,7 @@ impl Dialog {
             if !routes.is_empty() {
                 routes.push_str(", ");
             }
-            routes.push_str(route.text());
+            routes.push_str(&unfold(route.text()));
         }
         let event = request
             .header(sip::Name::Event)
@@ -53,7 +54,7 @@ impl Dialog {
         Self::pack([
             essentials.call_id,
             essentials.to.uri,
-            essentials.from.text(),
+            &unfold(essentials.from.text()),
             // RFC 3261 §12.1.1: a From without a tag (RFC 2543) has the null tag.
             essentials.from.tag().unwrap_or_default(),
             contact,
@@ -348,6 +349,8 @@ pub fn contact_of<'b>(request: &Message<'b>) -> Result<&'b str, Rejection> {
         .contact()?
         .ok_or_else(|| Rejection::new(400, "No Contact"))?;
     match Uri::parse(contact.uri) {
+        // RFC 3261 §19.1.1: it becomes the Request-URI of each NOTIFY, which has no headers.
+        Ok(uri) if uri.headers.is_some() => Err(Rejection::new(400, "Contact with headers")),
         Ok(uri) if matches!(uri.scheme, sip::Scheme::Sip | sip::Scheme::Sips) => Ok(contact.uri),
         _ => Err(Rejection::new(400, "Contact is not a SIP URI")),
     }
@@ -371,10 +374,7 @@ fn first_route(routes: &str) -> Option<&str> {
 }
 
 fn route_uri(route: &str) -> &str {
-    route
-        .rfind('<')
-        .and_then(|open| route[open + 1..].split('>').next())
-        .unwrap_or(route)
+    sip::NameAddr::parse(route, sip::Name::Route).map_or(route, |address| address.uri)
 }
 
 fn is_loose(route: &str) -> bool {
@@ -382,16 +382,13 @@ fn is_loose(route: &str) -> bool {
 }
 
 /// A folded header value on one line (RFC 3261 §7.3.1).
-fn unfold(value: &str) -> String {
+fn unfold(value: &str) -> Cow<'_, str> {
     if !value.contains(['\r', '\n']) {
-        return value.to_owned();
+        return Cow::Borrowed(value);
     }
-    value
-        .split(['\r', '\n'])
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ")
+    let parts = value.split(['\r', '\n']).map(str::trim);
+    let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
+    Cow::Owned(parts.join(" "))
 }
 
 fn write_via(out: &mut Vec<u8>, notify: &NotifyHead<'_>) {

@@ -665,6 +665,8 @@ impl EventState {
         let wait = BACK_OFF * (1 << subscription.failures);
         subscription.failures += 1;
         subscription.queued = false;
+        // Changes meanwhile don't count as tries.
+        subscription.hold_until = Some(now.monotonic + wait);
         self.wake_at(slot, now.monotonic + wait);
     }
 

@@ -66,6 +66,11 @@ impl Gate {
         self.held.is_empty() && after <= self.durable
     }
 
+    /// How much waits.
+    pub(crate) fn len(&self) -> usize {
+        self.held.len()
+    }
+
     /// Waits for batch `after`.
     pub(crate) fn hold(&mut self, after: u64, held: Held) {
         self.held.push_back((after, held));

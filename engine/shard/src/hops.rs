@@ -15,7 +15,8 @@ pub(crate) const STREAM_REFUSED_LASTS: Duration = Duration::from_secs(600);
 /// How long an address found for a name is used; one that was not found is asked for again after a tenth of it.
 const RESOLVED_LASTS: Duration = Duration::from_secs(30);
 
-/// Names waiting or remembered in one shard: 10 000 × 300 B = 3 MB. Beyond it the oldest answers are forgotten.
+/// Names remembered in one shard, and names being asked for: 10 000 × 300 B = 3 MB each. Beyond it answers are forgotten, and
+/// no further name is asked for until one of those has its answer: it counts as not found, and is tried again later.
 const NAMES_MAX: usize = 10_000;
 
 /// Hops remembered for their fallback only. Beyond it they are forgotten, and TCP is tried again.
@@ -58,6 +59,8 @@ pub(crate) struct Hops {
     hops: Slab<Hop>,
     by_address: HashMap<(Transport, SocketAddr), usize>,
     names: HashMap<String, Name>,
+    /// How many of `names` are being asked for.
+    asked: usize,
     unanswered: u32,
     /// Slots of hops where somebody waits and a place became free.
     ready: VecDeque<usize>,
@@ -195,9 +198,6 @@ impl Hops {
 
     /// Where a name is. `key` waits when that isn't known.
     pub(crate) fn resolve(&mut self, now: Instant, name: &str, key: Key) -> Resolved {
-        if self.names.len() >= NAMES_MAX {
-            self.names.retain(|_, name| name.until.is_none());
-        }
         match self.names.get_mut(name) {
             Some(Name {
                 until: None,
@@ -214,7 +214,12 @@ impl Hops {
             }) if now < *until => addresses
                 .first()
                 .map_or(Resolved::NotFound, |address| Resolved::Address(*address)),
+            _ if self.asked >= NAMES_MAX => Resolved::NotFound,
             _ => {
+                if self.names.len() - self.asked >= NAMES_MAX {
+                    self.names.retain(|_, name| name.until.is_none());
+                }
+                self.asked += 1;
                 let asked = Name {
                     addresses: Vec::new(),
                     until: None,
@@ -231,6 +236,9 @@ impl Hops {
         let Some(entry) = self.names.get_mut(name) else {
             return Vec::new();
         };
+        if entry.until.is_none() {
+            self.asked -= 1;
+        }
         entry.addresses = addresses.to_vec();
         entry.until = Some(
             now + if addresses.is_empty() {

@@ -18,12 +18,13 @@ pub(crate) struct Merged {
 }
 
 impl Merged {
-    /// Whether this request came before by another path. Requests within a dialog never do.
+    /// Whether this request came before by another path; `max` are remembered. Requests within a dialog never do.
     pub(crate) fn is_merged(
         &mut self,
         now: Instant,
         request: &Message<'_>,
         partitioner: &Partitioner,
+        max: usize,
     ) -> bool {
         self.handle_timeout(now);
         let Ok(essentials) = request.essentials() else {
@@ -37,6 +38,11 @@ impl Merged {
         match self.seen.get(&key) {
             Some(known) => *known != branch,
             None => {
+                if self.order.len() >= max
+                    && let Some((_, oldest)) = self.order.pop_front()
+                {
+                    self.seen.remove(&oldest);
+                }
                 self.seen.insert(key, branch);
                 self.order.push_back((now + LASTS, key));
                 false

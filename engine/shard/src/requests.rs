@@ -121,9 +121,17 @@ impl Shard {
         if self.duty == Duty::Stopping {
             return Err(Rejection::unavailable("Stopping", RETRY_AFTER_SECONDS));
         }
+        // What is decided waits for the disk, whose pace nobody knows: no more of it than of transactions.
+        let kept_max = self.settings.limits.transactions_max as usize;
+        if self.gate.len() >= kept_max {
+            return Err(Rejection::unavailable(
+                "The store is slow",
+                RETRY_AFTER_SECONDS,
+            ));
+        }
         if self
             .merged
-            .is_merged(self.now.monotonic, request, &self.partitioner)
+            .is_merged(self.now.monotonic, request, &self.partitioner, kept_max)
         {
             return Err(Rejection::new(482, "Merged request"));
         }

@@ -169,10 +169,13 @@ impl Shard {
     }
 
     fn handle_response(&mut self, response: &Message<'_>) {
+        // RFC 3261 §8.1.3.3, §17.1.3: one Via, ours, and the method that we asked for.
+        let ours = response.vias().count() == 1 && response.method() == sip::Method::Notify;
         let branch = response
             .via()
             .ok()
             .and_then(|via| via.branch)
+            .filter(|_| ours)
             .and_then(events::dialog::Branch::read);
         let (Some(branch), Some(status)) = (branch, response.status()) else {
             return self.dropped("a response to no request of ours");

@@ -153,3 +153,40 @@ fn a_made_up_tag_brings_a_publication_to_no_other_shard() {
     assert!(world.disk.is_empty());
     assert_eq!(world.shard.counts().presentities, 0);
 }
+
+#[test]
+fn a_response_of_another_method_or_behind_another_via_is_nobodys() {
+    let mut world = World::new();
+    let (_, notify) = world.subscribe("bob", 7000, "");
+    let branch = notify.need("Via").to_owned();
+    for response in [
+        format!(
+            "SIP/2.0 481 No\r\nVia: {branch}\r\nFrom: <sip:a@b>\r\nTo: <sip:a@b>\r\nCall-ID: x\r\nCSeq: 1 PUBLISH\r\n\r\n"
+        ),
+        format!(
+            "SIP/2.0 481 No\r\nVia: {branch}\r\nVia: SIP/2.0/UDP x\r\nFrom: <sip:a@b>\r\nTo: <sip:a@b>\r\nCall-ID: x\r\nCSeq: 1 NOTIFY\r\n\r\n"
+        ),
+    ] {
+        world.say(&World::udp(9), &response);
+        assert_eq!(world.shard.counts().subscriptions, 1, "{response}");
+    }
+    world.respond(&notify, 481, "");
+    assert_eq!(world.shard.counts().subscriptions, 0);
+}
+
+#[test]
+fn what_waits_for_a_slow_disk_is_bounded() {
+    let mut settings = settings();
+    settings.limits.transactions_max = 5;
+    let mut world = World::with(settings);
+    world.prompt = false;
+    let mut refused = 0;
+    for turn in 0..10 {
+        let text = world.publish_text("Content-Type: application/pidf+xml\r\n", &pidf("open", "x"));
+        refused += world.say(&World::udp(6000), &text).len();
+        // A transaction without an answer is forgotten after 32 s; what was decided still waits.
+        world.advance(Duration::from_secs(33));
+        assert!(world.shard.counts().publications <= 5, "turn {turn}");
+    }
+    assert_eq!(refused, 5);
+}

@@ -327,3 +327,75 @@ fn a_contact_that_no_listener_of_ours_can_reach_is_given_up() {
     world.advance(Duration::from_secs(100));
     assert_eq!(world.shard.counts().subscriptions, 0);
 }
+
+#[test]
+fn changes_while_a_name_is_not_found_are_no_tries() {
+    let mut world = World::new();
+    let text = world
+        .subscribe_text("bob", 7000, "")
+        .replace("<sip:bob@127.0.0.1:7000>", "<sip:bob@bobs.example.net>");
+    world.say(&World::udp(7000), &text);
+    world
+        .shard
+        .handle_resolved(world.now, "bobs.example.net", &[]);
+    world.run();
+    for turn in 0..10 {
+        world.publish_open(&format!("news {turn}"));
+    }
+    assert_eq!(world.shard.counts().subscriptions, 1);
+    world.advance(std::time::Duration::from_secs(6));
+    world.shard.handle_resolved(
+        world.now,
+        "bobs.example.net",
+        &["192.0.2.7".parse().expect("an address")],
+    );
+    world.run();
+    assert!(
+        world
+            .notifies(0)
+            .pop()
+            .expect("a NOTIFY")
+            .body
+            .contains("news 9")
+    );
+}
+
+#[test]
+fn what_a_subscribe_folds_a_notify_writes_on_one_line() {
+    let mut world = World::new();
+    let text = world
+        .subscribe_text(
+            "bob",
+            7000,
+            "Record-Route: \"a\r\n b\" <sip:127.0.0.1:7000;lr>;x=\"<sip:q@x>\"\r\n",
+        )
+        .replace("From: <", "From: \"Bob\r\n Builder\"\r\n <")
+        .replace("\r\n", "\n");
+    let sent = world.say(&World::udp(7000), &text);
+    assert_eq!(sent.len(), 2, "{sent:#?}");
+    for message in &sent {
+        assert!(
+            !message.head.replace("\r\n", "").contains(['\r', '\n']),
+            "{}",
+            message.head
+        );
+    }
+    assert_eq!(
+        sent[1].need("To"),
+        "\"Bob Builder\" <sip:bob@example.com>;tag=wbob"
+    );
+    assert!(
+        sent[1]
+            .need("Route")
+            .starts_with("\"a b\" <sip:127.0.0.1:7000;lr>")
+    );
+    assert!(
+        sent[1].head.starts_with("NOTIFY sip:bob@127.0.0.1:7000 "),
+        "a loose router: {}",
+        sent[1].head
+    );
+    let text = world
+        .subscribe_text("carol", 7000, "")
+        .replace("carol@127.0.0.1:7000>", "carol@127.0.0.1:7000?Subject=x>");
+    assert_eq!(world.say(&World::udp(7000), &text)[0].status(), 400);
+}
