@@ -1,0 +1,176 @@
+//! Ways to break the server on purpose, between the shards and the disk or the network: each has to be caught by a checker.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use machine::{Batch, Op};
+use shard::Send;
+
+/// What is broken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Breakage {
+    /// Nothing.
+    #[default]
+    None,
+    /// Publications are not written.
+    ForgetsPublications,
+    /// Subscriptions are not written.
+    ForgetsSubscriptions,
+    /// Answers leave before their batch is durable.
+    SendsBeforeCommit,
+    /// The same bytes again are another request.
+    ActsTwice,
+    /// Every other NOTIFY is lost, and taken for answered.
+    SkipsWatchers,
+    /// What was answered is sent once more.
+    RepeatsNotifies,
+    /// CSeq numbers go back.
+    CountsBackwards,
+    /// A NOTIFY carries the body of the one before.
+    TellsOldStates,
+    /// Who may not see is told.
+    TellsEverybody,
+    /// Deadlines are met five seconds late.
+    ForgetsTheTime,
+    /// The last NOTIFY comes twice.
+    EndsTwice,
+    /// Some requests are never answered.
+    LeavesUnanswered,
+    /// What is removed stays on disk.
+    KeepsEverything,
+    /// A client that was refused does nothing any more.
+    GivesUp,
+}
+
+/// What it takes to be broken.
+#[derive(Debug, Default)]
+pub(crate) struct Broken {
+    /// How.
+    pub how: Breakage,
+    bodies: BTreeMap<String, Bytes>,
+    notifies: u64,
+}
+
+impl Broken {
+    /// Broken this way.
+    pub(crate) fn new(how: Breakage) -> Self {
+        Self {
+            how,
+            ..Self::default()
+        }
+    }
+
+    /// A batch on its way to the disk.
+    pub(crate) fn spoil_batch(&self, batch: &mut Batch) {
+        let drops = |op: &Op| match (self.how, op) {
+            (Breakage::ForgetsPublications, Op::Put(bytes)) => bytes.first() == Some(&b'P'),
+            (Breakage::ForgetsSubscriptions, Op::Put(bytes)) => bytes.first() == Some(&b'S'),
+            (Breakage::KeepsEverything, Op::Remove) => true,
+            _ => false,
+        };
+        batch.records.retain(|record| !drops(&record.op));
+    }
+
+    /// Bytes that came before, on their way to a shard.
+    pub(crate) fn spoil_repeated(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        if self.how != Breakage::ActsTwice {
+            return None;
+        }
+        let text = std::str::from_utf8(bytes).ok()?;
+        if !text.starts_with("PUBLISH") {
+            return None;
+        }
+        let text = text.replacen(";branch=z9hG4bK", ";branch=z9hG4bK~2", 1);
+        Some(text.replacen("Call-ID: ", "Call-ID: ~2", 1).into_bytes())
+    }
+
+    /// A message on its way to the network; `None`: it does not leave, but counts as answered.
+    pub(crate) fn spoil_send(&mut self, mut send: Send, view: Option<Bytes>) -> Option<Send> {
+        let head = String::from_utf8_lossy(&send.head).into_owned();
+        let is_notify = head.starts_with("NOTIFY");
+        match self.how {
+            Breakage::ActsTwice => send.head = head.replace("~2", "").into_bytes(),
+            Breakage::SkipsWatchers if is_notify => {
+                self.notifies += 1;
+                if self.notifies % 2 == 0 {
+                    return None;
+                }
+            }
+            Breakage::CountsBackwards if is_notify => {
+                self.notifies += 1;
+                if let Some(cseq) = number(&head).filter(|cseq| cseq % 3 == 0) {
+                    send.head = renumber(&head, cseq - 2).into_bytes();
+                }
+            }
+            Breakage::TellsOldStates if is_notify => {
+                let dialog = field(&head, "Call-ID: ").to_owned();
+                let before = self.bodies.get(&dialog).cloned();
+                if number(&head).is_some_and(|cseq| cseq % 3 == 2) {
+                    self.bodies.insert(dialog, send.body.clone());
+                } else if let Some(body) =
+                    before.filter(|_| number(&head).is_some_and(|cseq| cseq > 3))
+                {
+                    send = with_body(&send, &head, body);
+                }
+            }
+            Breakage::TellsEverybody if is_notify => {
+                if let Some(view) = view.filter(|_| !send.body.is_empty()) {
+                    send = with_body(&send, &head, view);
+                }
+            }
+            _ => {}
+        }
+        Some(send)
+    }
+
+    /// Whether the answer to this request never leaves.
+    pub(crate) fn leaves_unanswered(&self, head: &[u8]) -> bool {
+        self.how == Breakage::LeavesUnanswered
+            && head.starts_with(b"SIP/2.0")
+            && head.iter().map(|byte| u32::from(*byte)).sum::<u32>() % 4 == 0
+    }
+
+    /// A copy of a NOTIFY that was answered, as if it were the next.
+    pub(crate) fn repeat(&self, send: &Send) -> Option<Send> {
+        let head = String::from_utf8_lossy(&send.head).into_owned();
+        let wanted = match self.how {
+            Breakage::RepeatsNotifies => head.contains("Subscription-State: active"),
+            Breakage::EndsTwice => head.contains("Subscription-State: terminated"),
+            _ => false,
+        };
+        let cseq = number(&head).filter(|_| wanted)?;
+        Some(Send {
+            head: renumber(&head, cseq + 1).into_bytes(),
+            token: 0,
+            ..send.clone()
+        })
+    }
+}
+
+fn field<'h>(head: &'h str, name: &str) -> &'h str {
+    head.lines()
+        .find_map(|line| line.strip_prefix(name))
+        .unwrap_or_default()
+}
+
+fn number(head: &str) -> Option<u32> {
+    field(head, "CSeq: ").split(' ').next()?.parse().ok()
+}
+
+fn renumber(head: &str, cseq: u32) -> String {
+    let old = field(head, "CSeq: ").to_owned();
+    head.replacen(&format!("CSeq: {old}"), &format!("CSeq: {cseq} NOTIFY"), 1)
+}
+
+fn with_body(send: &Send, head: &str, body: Bytes) -> Send {
+    let old = field(head, "Content-Length: ").to_owned();
+    let length = format!("Content-Length: {}", body.len());
+    let head = head
+        .replacen(&format!("Content-Length: {old}"), &length, 1)
+        .into_bytes();
+    Send {
+        head,
+        body,
+        ..send.clone()
+    }
+}

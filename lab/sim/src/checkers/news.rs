@@ -1,0 +1,128 @@
+//! No NOTIFY says nothing new.
+//!
+//! News is another state or reason in Subscription-State, or another document, than the watcher's last 200 was for. Exempt:
+//! the NOTIFY that answers a SUBSCRIBE; one that follows a NOTIFY which was not answered 2xx; and one after a start of the
+//! server, unless the 200 of every watcher of that presentity was on record. (`expires` counts down by itself and is no news.)
+
+use std::collections::BTreeMap;
+
+use machine::Instant;
+
+use super::Checker;
+use crate::happening::{Happening, Notify};
+use crate::model::{DialogId, Model};
+
+#[derive(Debug, Default)]
+struct Track {
+    presentity: Option<String>,
+    /// The newest that was sent.
+    cseq: u32,
+    said: (String, Vec<u8>),
+    /// What was answered 2xx last.
+    accepted: Option<(String, Vec<u8>)>,
+    unanswered: bool,
+    /// A SUBSCRIBE is to be answered by a NOTIFY.
+    asked: bool,
+    /// Its 200 may not be on record.
+    unrecorded: bool,
+    over: bool,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    dialogs: BTreeMap<DialogId, Track>,
+    /// SUBSCRIBEs whose 2xx has left: a repeated 2xx asks for nothing.
+    granted: BTreeMap<String, ()>,
+}
+
+impl News {
+    fn notified(&mut self, notify: &Notify) -> Result<(), String> {
+        let track = self.dialogs.entry(notify.dialog.clone()).or_default();
+        if track.cseq == notify.cseq {
+            return Ok(());
+        }
+        let said = (notify.state.clone(), notify.body.clone());
+        let repeats = track.accepted.as_ref() == Some(&said) && !track.unanswered;
+        if repeats && !track.asked && !track.unrecorded {
+            return Err(format!(
+                "{}: CSeq {} says nothing new",
+                notify.dialog, notify.cseq
+            ));
+        }
+        track.presentity.clone_from(&notify.presentity);
+        track.cseq = notify.cseq;
+        track.over = notify.is_terminal();
+        (track.asked, track.unrecorded) = (false, false);
+        (track.said, track.unanswered) = (said, true);
+        Ok(())
+    }
+
+    /// The server starts anew: whose 200 may not be on record?
+    fn restarted(&mut self, pending: bool) {
+        let unsettled: Vec<Option<String>> = self
+            .dialogs
+            .values()
+            .filter(|track| !track.over && (track.unanswered || track.asked))
+            .map(|track| track.presentity.clone())
+            .collect();
+        for track in self.dialogs.values_mut() {
+            track.unrecorded |= pending || unsettled.contains(&track.presentity);
+        }
+    }
+}
+
+impl Checker for News {
+    fn name(&self) -> &'static str {
+        "news"
+    }
+
+    fn promise(&self) -> &'static str {
+        "No NOTIFY says nothing new, but the answer to a SUBSCRIBE and, after a start, one whose 200 was not on record."
+    }
+
+    fn see(
+        &mut self,
+        _at: Instant,
+        happening: &Happening<'_>,
+        _model: &Model,
+    ) -> Result<(), String> {
+        match happening {
+            Happening::Notified(notify) => return self.notified(notify),
+            Happening::Answered {
+                request,
+                status: 200..=299,
+                ..
+            } if request.method == "SUBSCRIBE" => {
+                if self.granted.insert(request.id.clone(), ()).is_none() {
+                    self.dialogs
+                        .entry(request.dialog.clone())
+                        .or_default()
+                        .asked = true;
+                }
+            }
+            Happening::Heard {
+                dialog,
+                cseq,
+                status,
+            } => {
+                if let Some(track) = self.dialogs.get_mut(*dialog)
+                    && track.cseq == *cseq
+                    && *status >= 200
+                {
+                    if *status < 300 {
+                        track.accepted = Some(track.said.clone());
+                        track.unanswered = false;
+                    } else {
+                        track.accepted = None;
+                        track.over |= *status == 481;
+                    }
+                }
+            }
+            Happening::Crashed { pending } => self.restarted(*pending > 0),
+            Happening::Stopped { hasty } => self.restarted(*hasty),
+            _ => {}
+        }
+        Ok(())
+    }
+}

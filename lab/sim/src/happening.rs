@@ -1,0 +1,147 @@
+//! What checkers are told: everything that a user could see of the server, and the few things about its life that explain it.
+
+use agent::Event;
+use shard::Counts;
+
+use crate::model::{DialogId, RequestId};
+
+/// What a NOTIFY says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notify {
+    /// In which dialog.
+    pub dialog: DialogId,
+    /// The presentity, as far as the model knows the dialog.
+    pub presentity: Option<String>,
+    /// The watcher, as far as the model knows the dialog.
+    pub watcher: Option<String>,
+    /// Its number.
+    pub cseq: u32,
+    /// State and reason of Subscription-State, without its expires.
+    pub state: String,
+    /// The document.
+    pub body: Vec<u8>,
+}
+
+impl Notify {
+    /// Whether it is the last.
+    pub fn is_terminal(&self) -> bool {
+        self.state.starts_with("terminated")
+    }
+}
+
+/// A request that the server handles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Which.
+    pub id: RequestId,
+    /// PUBLISH, SUBSCRIBE, …
+    pub method: String,
+    /// SIP-If-Match.
+    pub if_match: Option<String>,
+    /// For a SUBSCRIBE.
+    pub dialog: DialogId,
+    /// It is inside a dialog.
+    pub in_dialog: bool,
+    /// The seconds it asks for.
+    pub expires: Option<u32>,
+    /// Number of CSeq.
+    pub cseq: u32,
+    /// It came before, in this life of the server.
+    pub again: bool,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Happening<'a> {
+    /// The server takes a request; what it decided at once is in the model already.
+    Asked(&'a Request),
+    /// A request had its effect.
+    Effect(&'a RequestId),
+    /// A response leaves the server.
+    Answered {
+        /// To which request.
+        request: &'a Request,
+        /// Status.
+        status: u16,
+        /// SIP-ETag of a PUBLISH, To tag of a SUBSCRIBE.
+        tag: &'a str,
+    },
+    /// A NOTIFY leaves the server, for the first time or again.
+    Notified(&'a Notify),
+    /// A response to a NOTIFY reaches the server.
+    Heard {
+        /// In which dialog.
+        dialog: &'a DialogId,
+        /// To which.
+        cseq: u32,
+        /// With what.
+        status: u16,
+    },
+    /// The server gave a subscription up, for this reason.
+    GaveUp {
+        /// The presentity.
+        presentity: &'a str,
+        /// The watcher.
+        watcher: &'a str,
+        /// Why.
+        why: &'a str,
+    },
+    /// Something lapsed at a time when nothing was due.
+    LapsedEarly(&'a str),
+    /// Something that should be gone is not.
+    Overdue(&'a str),
+    /// A reload.
+    Reloaded,
+    /// The server's process died; so many batches were not durable.
+    Crashed {
+        /// Batches that were not known to be durable.
+        pending: usize,
+    },
+    /// The server was stopped in good order; not everything had been sent and answered.
+    Stopped {
+        /// It ran into its deadline.
+        hasty: bool,
+    },
+    /// A process has started and restored its state.
+    Started {
+        /// What it holds.
+        counts: Counts,
+    },
+    /// A person's agent showed something.
+    Shown {
+        /// Which person.
+        who: usize,
+        /// What.
+        event: &'a Event,
+    },
+    /// It has been calm for long: everybody has had time to recover.
+    Calm(&'a [Standing]),
+    /// Everybody has left and everything has expired.
+    Over(&'a Remains),
+}
+
+/// What a person wants and has when it has been calm for long.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// Which person.
+    pub who: usize,
+    /// Her address of record.
+    pub identity: String,
+    /// Whom she watches, and the document that she saw last.
+    pub watches: Option<(String, Option<Vec<u8>>)>,
+    /// The note that she publishes, and whether the server took it.
+    pub publishes: Option<(u64, bool)>,
+}
+
+/// What is left in the end.
+#[derive(Clone, Debug, Default)]
+pub struct Remains {
+    /// In each shard: what it holds and what it remembers.
+    pub shards: Vec<(Counts, usize)>,
+    /// Deadlines set in shards.
+    pub deadlines: usize,
+    /// Objects in the store.
+    pub objects: u64,
+    /// People whose agents are not done.
+    pub busy: Vec<usize>,
+}

@@ -1,0 +1,32 @@
+//! A deployment in one process: production shards, disk, network and clients in a world that a seed determines.
+//! Owns: time, chance, the network, the disk, what was promised.   Takes: a seed, or a plan.
+//! Gives: broken promises, and the story that led to them.
+//! Never: a clock, a socket, a file, a sleep.
+
+mod breakage;
+mod checkers;
+mod document;
+mod happening;
+mod model;
+mod network;
+mod odd;
+mod person;
+mod plan;
+mod server;
+mod settings;
+mod shrink;
+mod turns;
+mod witness;
+mod world;
+
+pub use breakage::Breakage;
+pub use checkers::{Checker, all as checkers};
+pub use plan::{Connecting, Operation, Plan};
+pub use shrink::shrink;
+pub use witness::Violation;
+pub use world::{Outcome, World};
+
+/// Tells the story of a plan.
+pub fn run(plan: Plan, breakage: Breakage, traced: bool) -> Outcome {
+    World::new(plan, breakage, traced).run()
+}

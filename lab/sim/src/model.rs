@@ -1,0 +1,448 @@
+//! What the server has promised, as told by what it decided, made durable and said: the reference that checkers compare with.
+//!
+//! It knows which batch each decision is in. After a crash it holds what the disk kept and what was promised on the wire.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use events::package::Source;
+use machine::settings::Handling;
+use machine::{Instant, Now, Wall};
+
+/// Whoever waits for something to lapse is given so long.
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
+
+/// Names a request, however often its bytes arrive.
+pub(crate) type RequestId = String;
+
+/// Names a dialog: Call-ID and the watcher's tag.
+pub(crate) type DialogId = String;
+
+/// When something lapses, as exactly as can be known from outside.
+#[derive(Clone, Copy, Debug)]
+pub struct Lasts {
+    /// Seconds granted.
+    pub granted: u32,
+    /// On the wall, as stored.
+    pub deadline: Wall,
+    /// It must not be gone before.
+    pub earliest: Instant,
+    /// It must be gone then, the grace not counted.
+    pub latest: Instant,
+}
+
+impl Lasts {
+    /// Granted now.
+    pub fn of(at: Instant, wall: Wall, granted: u32) -> Self {
+        let lasts = Duration::from_secs(u64::from(granted));
+        Self {
+            granted,
+            deadline: wall + lasts,
+            earliest: at + lasts,
+            latest: at + lasts,
+        }
+    }
+
+    /// The grant left: the peer counts from here.
+    fn acknowledged(&mut self, at: Instant) {
+        self.latest = self
+            .latest
+            .max(at + Duration::from_secs(u64::from(self.granted)));
+    }
+
+    /// After a start only the wall clock tells: never longer than granted.
+    fn restored(&mut self, at: Instant, wall: Wall) {
+        let left = self
+            .deadline
+            .since(wall)
+            .min(Duration::from_secs(u64::from(self.granted)));
+        (self.earliest, self.latest) = (at + left, at + left);
+    }
+}
+
+/// A publication that lives.
+#[derive(Clone, Debug)]
+pub struct Publication {
+    /// Whose state it is.
+    pub presentity: String,
+    /// Its entity-tag.
+    pub tag: String,
+    /// What it says.
+    pub body: Bytes,
+    /// When the server took it.
+    pub accepted: Wall,
+    /// Grows with each acceptance.
+    pub order: u64,
+    /// Until when.
+    pub lasts: Lasts,
+}
+
+/// A subscription that lives.
+#[derive(Clone, Debug)]
+pub struct Dialog {
+    /// Who is watched.
+    pub presentity: String,
+    /// By whom.
+    pub watcher: String,
+    /// Until when.
+    pub lasts: Lasts,
+    /// Its end was decided: only the last NOTIFY is missing.
+    pub ending: bool,
+}
+
+/// Everything that lives.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// By entity-tag.
+    pub publications: BTreeMap<String, Publication>,
+    /// By dialog.
+    pub dialogs: BTreeMap<DialogId, Dialog>,
+    /// Requests that had an effect.
+    pub effects: BTreeSet<RequestId>,
+}
+
+/// One decision of the server.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A publication is made, or takes the place of the one with this tag.
+    Published(Publication, Option<String>),
+    /// The publication with this tag is gone.
+    Unpublished(String),
+    /// A subscription begins or is made longer.
+    Subscribed(DialogId, Dialog),
+    /// Its end is decided.
+    Ending(DialogId),
+    /// It is over.
+    Ended(DialogId),
+    /// A request had its effect.
+    Effect(RequestId),
+}
+
+impl State {
+    fn apply(&mut self, change: &Change) {
+        match change {
+            Change::Published(publication, replaced) => {
+                if let Some(tag) = replaced {
+                    self.publications.remove(tag);
+                }
+                self.publications
+                    .insert(publication.tag.clone(), publication.clone());
+            }
+            Change::Unpublished(tag) => {
+                self.publications.remove(tag);
+            }
+            Change::Subscribed(id, dialog) => {
+                self.dialogs.insert(id.clone(), dialog.clone());
+            }
+            Change::Ending(id) => {
+                if let Some(dialog) = self.dialogs.get_mut(id) {
+                    dialog.ending = true;
+                }
+            }
+            Change::Ended(id) => {
+                self.dialogs.remove(id);
+            }
+            Change::Effect(id) => {
+                self.effects.insert(id.clone());
+            }
+        }
+    }
+}
+
+/// Changes that wait for their batch.
+#[derive(Clone, Debug)]
+struct Pending {
+    shard: u16,
+    sequence: u64,
+    changes: Vec<Change>,
+}
+
+/// The reference.
+#[derive(Debug, Default)]
+pub struct Model {
+    /// What the server knows.
+    pub live: State,
+    /// What it would know after a crash.
+    kept: State,
+    pending: VecDeque<Pending>,
+    /// Each view that a presentity had, in order.
+    views: BTreeMap<String, Vec<Bytes>>,
+    /// `default_handling`; `None` before the first start.
+    pub handling: Option<Handling>,
+    /// When it changed last.
+    pub handling_since: Instant,
+    /// When any view changed last.
+    pub changed_at: Instant,
+    order: u64,
+}
+
+impl Model {
+    /// The server decided this, in batch `sequence` of `shard`; `None`: nothing is written for it.
+    pub fn decide(&mut self, batch: Option<(u16, u64)>, changes: Vec<Change>) {
+        for change in &changes {
+            self.live.apply(change);
+        }
+        match batch {
+            Some((shard, sequence)) => {
+                self.pending.push_back(Pending {
+                    shard,
+                    sequence,
+                    changes,
+                });
+            }
+            None => {
+                for change in &changes {
+                    self.kept.apply(change);
+                }
+            }
+        }
+    }
+
+    /// The oldest batch is durable.
+    pub fn durable(&mut self, shard: u16, sequence: u64) {
+        while self
+            .pending
+            .front()
+            .is_some_and(|first| first.shard != shard || first.sequence <= sequence)
+        {
+            let Some(first) = self.pending.pop_front() else {
+                return;
+            };
+            let is_it = (first.shard, first.sequence) == (shard, sequence);
+            for change in &first.changes {
+                self.kept.apply(change);
+            }
+            if is_it {
+                return;
+            }
+        }
+    }
+
+    /// How many batches are not durable.
+    pub fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// What this request did was promised on the wire: it has to outlive any crash, and all that was written before.
+    pub fn promised(&mut self, id: &RequestId) {
+        let is_its = |change: &Change| matches!(change, Change::Effect(other) if other == id);
+        let Some(place) = self
+            .pending
+            .iter()
+            .position(|pending| pending.changes.iter().any(is_its))
+        else {
+            return;
+        };
+        for pending in self.pending.iter_mut().take(place + 1) {
+            for change in pending.changes.drain(..) {
+                self.kept.apply(&change);
+            }
+        }
+    }
+
+    /// The process died; the disk kept so many batches.
+    pub fn crashed(&mut self, kept: u64) {
+        for pending in self.pending.drain(..).take(kept as usize) {
+            for change in &pending.changes {
+                self.kept.apply(change);
+            }
+        }
+        self.pending.clear();
+        self.live = self.kept.clone();
+    }
+
+    /// A process starts: what lapsed meanwhile is gone.
+    pub fn started(&mut self, at: Instant, wall: Wall) {
+        for publication in self.live.publications.values_mut() {
+            publication.lasts.restored(at, wall);
+        }
+        for dialog in self.live.dialogs.values_mut() {
+            dialog.lasts.restored(at, wall);
+        }
+        self.kept = self.live.clone();
+    }
+
+    /// The 200 to a PUBLISH left.
+    pub fn publication_acknowledged(&mut self, at: Instant, tag: &str) {
+        for state in [&mut self.live, &mut self.kept] {
+            if let Some(publication) = state.publications.get_mut(tag) {
+                publication.lasts.acknowledged(at);
+            }
+        }
+    }
+
+    /// The 2xx to a SUBSCRIBE left.
+    pub fn subscription_acknowledged(&mut self, at: Instant, id: &DialogId) {
+        for state in [&mut self.live, &mut self.kept] {
+            if let Some(dialog) = state.dialogs.get_mut(id) {
+                dialog.lasts.acknowledged(at);
+            }
+        }
+    }
+
+    /// A publication as the server makes it now.
+    pub fn publication(
+        &mut self,
+        now: (Instant, Now),
+        presentity: &str,
+        tag: &str,
+        granted: u32,
+        body: Option<Bytes>,
+        replaced: Option<&str>,
+    ) -> Publication {
+        let before = replaced.and_then(|tag| self.live.publications.get(tag));
+        let lasts = Lasts::of(now.0, now.1.wall, granted);
+        match (before, body) {
+            (Some(before), None) => Publication {
+                tag: tag.to_owned(),
+                lasts,
+                ..before.clone()
+            },
+            (_, body) => {
+                self.order += 1;
+                Publication {
+                    presentity: presentity.to_owned(),
+                    tag: tag.to_owned(),
+                    body: body.unwrap_or_default(),
+                    accepted: now.1.wall,
+                    order: self.order,
+                    lasts,
+                }
+            }
+        }
+    }
+
+    /// The subscription that an expiry at this time must be about. After a start one may lapse again whose end is not on record.
+    pub fn lapsing_dialog(
+        &self,
+        at: Instant,
+        presentity: &str,
+        watcher: &str,
+        changes: &[Change],
+    ) -> Option<DialogId> {
+        let ended = |id: &DialogId| {
+            changes
+                .iter()
+                .any(|change| matches!(change, Change::Ending(other) if other == id))
+        };
+        let due = self.live.dialogs.iter().filter(|(id, dialog)| {
+            dialog.presentity == presentity
+                && dialog.watcher == watcher
+                && (dialog.ending
+                    || dialog.lasts.earliest <= at && at <= dialog.lasts.latest + GRACE)
+                && !ended(id)
+        });
+        due.min_by_key(|(_, dialog)| (dialog.ending, dialog.lasts.latest))
+            .map(|(id, _)| id.clone())
+    }
+
+    /// What outlived its expiry.
+    pub fn overdue(&self, at: Instant) -> Option<String> {
+        let late = |lasts: &Lasts| at > lasts.latest + GRACE;
+        let publication = self
+            .live
+            .publications
+            .values()
+            .find(|each| late(&each.lasts));
+        let dialog = self
+            .live
+            .dialogs
+            .iter()
+            .find(|(_, each)| !each.ending && late(&each.lasts));
+        publication
+            .map(|each| format!("publication {} of {}", each.tag, each.presentity))
+            .or_else(|| {
+                dialog.map(|(id, each)| format!("subscription {id} to {}", each.presentity))
+            })
+    }
+
+    /// What a watcher who may see everything sees of this presentity.
+    pub fn view(&self, presentity: &str) -> Bytes {
+        let mut live: Vec<&Publication> = self
+            .live
+            .publications
+            .values()
+            .filter(|publication| publication.presentity == presentity)
+            .collect();
+        live.sort_by_key(|publication| publication.order);
+        let sources: Vec<Source<'_>> = live
+            .iter()
+            .map(|publication| Source {
+                body: &publication.body,
+                accepted: publication.accepted,
+            })
+            .collect();
+        Bytes::from((presence::PRESENCE.compose)(presentity, &sources))
+    }
+
+    /// What a watcher sees who may not see.
+    pub fn neutral(&self, presentity: &str) -> Bytes {
+        Bytes::from((presence::PRESENCE.neutral)(presentity))
+    }
+
+    /// What the rules give a watcher.
+    pub fn decision(&self, presentity: &str, watcher: &str) -> Handling {
+        match self.handling {
+            _ if presentity == watcher => Handling::Allow,
+            handling => handling.unwrap_or(Handling::Allow),
+        }
+    }
+
+    /// What this watcher ends with.
+    pub fn seen_by(&self, presentity: &str, watcher: &str) -> Bytes {
+        match self.decision(presentity, watcher) {
+            Handling::Allow => self.view(presentity),
+            _ => self.neutral(presentity),
+        }
+    }
+
+    /// Notes the views that changed.
+    pub fn note_views(&mut self, at: Instant, presentities: &BTreeSet<String>) {
+        for presentity in presentities {
+            let view = self.view(presentity);
+            let neutral = self.neutral(presentity);
+            let views = self
+                .views
+                .entry(presentity.clone())
+                .or_insert_with(|| vec![neutral]);
+            if views.last() != Some(&view) {
+                views.push(view);
+                self.changed_at = at;
+            }
+        }
+    }
+
+    /// The first view from `index` on that says this; views before it are older.
+    pub fn find_view(&self, presentity: &str, index: usize, body: &[u8]) -> Option<usize> {
+        let Some(views) = self.views.get(presentity) else {
+            return (index == 0 && self.neutral(presentity) == body).then_some(0);
+        };
+        (index..views.len()).find(|index| views.get(*index).is_some_and(|view| view == body))
+    }
+
+    /// Everybody of whom anything is known.
+    pub fn presentities(&self) -> BTreeSet<String> {
+        let published = self
+            .live
+            .publications
+            .values()
+            .map(|each| each.presentity.clone());
+        published.chain(self.views.keys().cloned()).collect()
+    }
+}
+
+/// The publication that an expiry at this time must be about: the one that is due first.
+pub(crate) fn lapsing_publication(
+    publications: &BTreeMap<String, Publication>,
+    at: Instant,
+    presentity: &str,
+) -> Option<String> {
+    let due = publications.values().filter(|publication| {
+        publication.presentity == presentity
+            && publication.lasts.earliest <= at
+            && at <= publication.lasts.latest + GRACE
+    });
+    due.min_by_key(|publication| publication.lasts.latest)
+        .map(|publication| publication.tag.clone())
+}

@@ -1,0 +1,540 @@
+//! The network: datagrams that get lost, doubled and late, connections that break, refuse and stall.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent::{Hop, Output, Transport};
+use machine::settings::ListenerId;
+use machine::settings::Transport as Carrier;
+use machine::{Instant, Partitioner, Random};
+use shard::{Flow, Undeliverable};
+use sip::{Message, Name, response_to};
+
+use crate::happening::Happening;
+use crate::plan::Connecting;
+use crate::settings::{SERVER, address};
+use crate::world::{Event, World};
+
+/// What is older than this is not carried any more: no transaction remembers it (64·T1).
+const CARRIED_MAX: Duration = Duration::from_millis(31_500);
+
+/// Between one peer and the server.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    chance: Random,
+    /// Nothing passes until then.
+    pub(crate) cut_until: Instant,
+    /// What becomes of new connections.
+    pub(crate) connecting: Connecting,
+}
+
+/// A connection, with messages instead of bytes: framing is tested elsewhere.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection {
+    /// With which peer.
+    pub(crate) peer: usize,
+    /// The peer's end, as the server sees it.
+    pub(crate) peer_end: SocketAddr,
+    /// The server's end, as the peer sees it.
+    pub(crate) server_end: SocketAddr,
+    open: bool,
+    /// When the newest message arrives, each way: they keep their order.
+    up: Instant,
+    down: Instant,
+}
+
+impl Link {
+    pub(crate) const fn new(seed: u64, peer: usize) -> Self {
+        let seed = seed ^ (peer as u64 + 1).wrapping_mul(0x9e37_79b9_97f4_a7c1);
+        Self {
+            chance: Random::new(seed),
+            cut_until: Instant::ZERO,
+            connecting: Connecting::Works,
+        }
+    }
+
+    pub(crate) const fn calm_down(&mut self) {
+        self.cut_until = Instant::ZERO;
+        self.connecting = Connecting::Works;
+    }
+}
+
+impl World {
+    /// When a datagram sent now arrives: never, once, or several times.
+    fn fates(&mut self, peer: usize) -> Vec<Duration> {
+        let (plan, calm, at) = (&self.plan, self.calm, self.at);
+        let link = &mut self.links[peer];
+        if at < link.cut_until || !calm && link.chance.below(1000) < plan.lost {
+            return Vec::new();
+        }
+        let copies = if !calm && link.chance.below(1000) < plan.doubled {
+            2
+        } else {
+            1
+        };
+        (0..copies)
+            .map(|_| {
+                let late = !calm && link.chance.below(1000) < plan.late;
+                let most = if late {
+                    8_000_000
+                } else {
+                    plan.delay_ms_max * 1000
+                };
+                Duration::from_micros(100 + link.chance.below(most))
+            })
+            .collect()
+    }
+
+    /// A peer sends bytes to the server.
+    pub(crate) fn send_to_server(&mut self, peer: usize, tcp: bool, bytes: &[u8]) {
+        self.note(|| format!("{peer} -> {}", summary(bytes)));
+        if tcp {
+            return self.stream_to_server(peer, None, bytes);
+        }
+        let first = *self.first_sent.entry(digest(bytes)).or_insert(self.at);
+        let fates = self.fates(peer);
+        let bytes: Arc<[u8]> = bytes.into();
+        for after in fates {
+            if (self.at + after).since(first) < CARRIED_MAX {
+                let event = Event::ToServer {
+                    peer,
+                    connection: None,
+                    bytes: Arc::clone(&bytes),
+                };
+                self.schedule(after, event);
+            }
+        }
+        if self.server.life.is_none() && self.chance.below(3) == 0 {
+            // Port unreachable.
+            self.schedule(
+                Duration::from_millis(1),
+                Event::Unreachable {
+                    peer,
+                    tcp: false,
+                    to: SERVER,
+                },
+            );
+        }
+    }
+
+    /// By the connection with that end, else by a new one.
+    fn stream_to_server(&mut self, peer: usize, end: Option<SocketAddr>, bytes: &[u8]) {
+        let end = end.unwrap_or(SERVER);
+        let open = |connection: &&Connection| {
+            connection.peer == peer && connection.open && connection.server_end == end
+        };
+        let known = self
+            .connections
+            .iter()
+            .rev()
+            .find(|(_, each)| open(each))
+            .map(|(id, _)| *id);
+        let id = match known {
+            Some(id) => id,
+            None if end != SERVER || self.server.life.is_none() => {
+                let event = Event::Unreachable {
+                    peer,
+                    tcp: true,
+                    to: end,
+                };
+                return self.schedule(Duration::from_millis(2), event);
+            }
+            None => match self.connecting(peer) {
+                Ok(()) => {
+                    let id = self.next_connection();
+                    let port = 30_000 + (id % 30_000) as u16;
+                    self.open(id, peer, SocketAddr::new(address(peer).ip(), port), SERVER)
+                }
+                Err(after) => {
+                    return self.schedule(
+                        after,
+                        Event::Unreachable {
+                            peer,
+                            tcp: true,
+                            to: end,
+                        },
+                    );
+                }
+            },
+        };
+        let at = self.stream_arrival(id, peer, true);
+        self.schedule_at(
+            at,
+            Event::ToServer {
+                peer,
+                connection: Some(id),
+                bytes: bytes.into(),
+            },
+        );
+    }
+
+    fn connecting(&self, peer: usize) -> Result<(), Duration> {
+        let link = &self.links[peer];
+        match link.connecting {
+            _ if self.at < link.cut_until => Err(Duration::from_millis(500)),
+            Connecting::Works => Ok(()),
+            Connecting::Refused => Err(Duration::from_millis(3)),
+            Connecting::Stalls => Err(Duration::from_millis(500)),
+        }
+    }
+
+    fn next_connection(&self) -> u64 {
+        self.connections
+            .keys()
+            .next_back()
+            .map_or(1, |last| last + 1)
+    }
+
+    fn open(&mut self, id: u64, peer: usize, peer_end: SocketAddr, server_end: SocketAddr) -> u64 {
+        let connection = Connection {
+            peer,
+            peer_end,
+            server_end,
+            open: true,
+            up: self.at,
+            down: self.at,
+        };
+        self.connections.insert(id, connection);
+        id
+    }
+
+    fn stream_arrival(&mut self, id: u64, peer: usize, up: bool) -> Instant {
+        let link = &mut self.links[peer];
+        let after = Duration::from_micros(100 + link.chance.below(self.plan.delay_ms_max * 1000));
+        // What is lost is sent again by TCP itself: a cut only holds it up.
+        let arrives = self.at.max(link.cut_until) + after;
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return arrives;
+        };
+        let newest = if up {
+            &mut connection.up
+        } else {
+            &mut connection.down
+        };
+        *newest = arrives.max(*newest + Duration::from_micros(1));
+        *newest
+    }
+
+    fn is_open(&self, connection: Option<u64>) -> bool {
+        connection.is_none_or(|id| self.connections.get(&id).is_some_and(|each| each.open))
+    }
+
+    /// Bytes arrive at the server's machine.
+    pub(crate) fn reach_server(&mut self, peer: usize, connection: Option<u64>, bytes: &[u8]) {
+        if self.server.life.is_none() || !self.is_open(connection) {
+            return;
+        }
+        if self.refuse_on_the_way(peer, connection, bytes) {
+            return;
+        }
+        let flow = Flow {
+            transport: if connection.is_some() {
+                Carrier::Tcp
+            } else {
+                Carrier::Udp
+            },
+            listener: ListenerId(u16::from(connection.is_some())),
+            peer: connection
+                .and_then(|id| self.connections.get(&id))
+                .map_or(address(peer), |connection| connection.peer_end),
+            connection: connection.map(Self::connection_id),
+        };
+        self.dispatch(flow, bytes);
+    }
+
+    /// A proxy answers instead of the server.
+    fn refuse_on_the_way(&mut self, peer: usize, connection: Option<u64>, bytes: &[u8]) -> bool {
+        let Some(refusals) = self.refusals.get_mut(peer) else {
+            return false;
+        };
+        let Ok(message) = Message::parse(bytes) else {
+            return false;
+        };
+        if !message.is_request() {
+            return false;
+        }
+        let Some(branch) = message.via().ok().and_then(|via| via.branch) else {
+            return false;
+        };
+        let known = self.refused.get(branch).copied();
+        let Some((status, retry_after)) = known.or_else(|| refusals.pop_front()) else {
+            return false;
+        };
+        self.refused
+            .insert(branch.to_owned(), (status, retry_after));
+        let mut out = Vec::new();
+        let mut writer = response_to(
+            &mut out,
+            &message,
+            status,
+            "",
+            Some("proxy"),
+            Some(address(peer)),
+        );
+        if status == 423 {
+            writer.header(Name::MinExpires, "700");
+        }
+        if retry_after > 0 {
+            writer.header(Name::RetryAfter, retry_after.to_string());
+        }
+        writer.end(0);
+        if self.broken.how == crate::breakage::Breakage::GivesUp {
+            self.numbed.insert(peer);
+        }
+        self.note(|| format!("{peer} <- {} (a proxy)", summary(&out)));
+        let event = Event::ToPeer {
+            peer,
+            connection,
+            bytes: out.into(),
+        };
+        self.schedule(Duration::from_millis(1), event);
+        true
+    }
+
+    /// The server sends a datagram to a peer.
+    pub(crate) fn datagram_to_peer(&mut self, peer: usize, bytes: &[u8]) {
+        let fates = self.fates(peer);
+        let bytes: Arc<[u8]> = bytes.into();
+        for after in fates {
+            let event = Event::ToPeer {
+                peer,
+                connection: None,
+                bytes: Arc::clone(&bytes),
+            };
+            self.schedule(after, event);
+        }
+    }
+
+    /// The server sends by a connection that it names; false when that is gone.
+    pub(crate) fn stream_to_peer(&mut self, id: u64, bytes: &[u8]) -> bool {
+        let Some(peer) = self
+            .connections
+            .get(&id)
+            .filter(|each| each.open)
+            .map(|each| each.peer)
+        else {
+            return false;
+        };
+        let at = self.stream_arrival(id, peer, false);
+        self.schedule_at(
+            at,
+            Event::ToPeer {
+                peer,
+                connection: Some(id),
+                bytes: bytes.into(),
+            },
+        );
+        true
+    }
+
+    /// The server sends by a connection to this address, a new one where there is none. An error says what it learns and when.
+    pub(crate) fn stream_to_address(
+        &mut self,
+        to: SocketAddr,
+        peer: Option<usize>,
+        bytes: &[u8],
+    ) -> Result<(), (Undeliverable, Duration)> {
+        let open = |connection: &&Connection| connection.open && connection.peer_end == to;
+        let known = self
+            .connections
+            .iter()
+            .rev()
+            .find(|(_, each)| open(each))
+            .map(|(id, _)| *id);
+        let refused = (Undeliverable::NotConnected, Duration::from_millis(3));
+        let id = match (known, peer.filter(|peer| *peer < self.links.len())) {
+            (Some(id), _) => id,
+            // Scripted peers know no TCP, and nobody listens but at his own port.
+            (None, Some(peer)) if to == address(peer) && peer < self.people.len() => {
+                self.connecting(peer)
+                    .map_err(|after| (Undeliverable::NotConnected, after))?;
+                let id = self.next_connection();
+                let server_end = SocketAddr::new(SERVER.ip(), 20_000 + (id % 10_000) as u16);
+                self.open(id, peer, to, server_end)
+            }
+            _ => return Err(refused),
+        };
+        self.stream_to_peer(id, bytes);
+        Ok(())
+    }
+
+    /// Bytes arrive at a peer.
+    pub(crate) fn reach_peer(&mut self, peer: usize, connection: Option<u64>, bytes: &[u8]) {
+        if !self.is_open(connection) {
+            return;
+        }
+        self.note(|| format!("{peer} <- {}", summary(bytes)));
+        let from = connection
+            .and_then(|id| self.connections.get(&id))
+            .map_or(SERVER, |connection| connection.server_end);
+        if peer < self.people.len() {
+            let transport = if connection.is_some() {
+                Transport::Tcp
+            } else {
+                Transport::Udp
+            };
+            let now = self.at;
+            self.people[peer].agent.handle_message(
+                now,
+                Hop {
+                    transport,
+                    address: from,
+                },
+                bytes,
+            );
+            return self.drive_person(peer);
+        }
+        let odd = peer - self.people.len();
+        if let Some(answer) = self.odds[odd].receive(from, bytes) {
+            self.send_to_server(peer, false, &answer);
+        }
+    }
+
+    pub(crate) fn person_unreachable(&mut self, peer: usize, tcp: bool, to: SocketAddr) {
+        if peer < self.people.len() {
+            let transport = if tcp { Transport::Tcp } else { Transport::Udp };
+            let now = self.at;
+            self.people[peer].agent.handle_unreachable(
+                now,
+                Hop {
+                    transport,
+                    address: to,
+                },
+            );
+            self.drive_person(peer);
+        }
+    }
+
+    /// Does what a person's agent wants.
+    pub(crate) fn drive_person(&mut self, number: usize) {
+        while let Some(output) = self.people[number].agent.poll_output() {
+            match output {
+                Output::Send { hop, bytes } if hop.transport == Transport::Tcp => {
+                    self.note(|| format!("{number} => {}", summary(&bytes)));
+                    self.stream_to_server(number, Some(hop.address), &bytes);
+                }
+                Output::Send { bytes, .. } => self.send_to_server(number, false, &bytes),
+                Output::Show(event) => {
+                    self.note(|| format!("{number} sees {}", shown(&event)));
+                    if self.people[number].see(&event) {
+                        self.schedule(Duration::from_secs(10), Event::TryAgain(number));
+                    }
+                    self.witness.tell(
+                        self.at,
+                        &Happening::Shown {
+                            who: number,
+                            event: &event,
+                        },
+                    );
+                }
+            }
+        }
+    }
+
+    /// The connections of a peer break; what is on its way is lost. Now and then the peer does not notice.
+    pub(crate) fn break_connections(&mut self, peer: usize) {
+        let broken = self
+            .connections
+            .values_mut()
+            .filter(|each| each.peer == peer && each.open);
+        let ends: Vec<SocketAddr> = broken
+            .map(|connection| {
+                connection.open = false;
+                connection.server_end
+            })
+            .collect();
+        for to in ends {
+            if self.calm || self.chance.below(4) > 0 {
+                self.schedule(
+                    Duration::from_millis(1),
+                    Event::Unreachable {
+                        peer,
+                        tcp: true,
+                        to,
+                    },
+                );
+            }
+        }
+    }
+
+    /// A peer's program is gone, and its connections with it.
+    pub(crate) fn close_connections(&mut self, peer: usize) {
+        for connection in self
+            .connections
+            .values_mut()
+            .filter(|each| each.peer == peer)
+        {
+            connection.open = false;
+        }
+    }
+
+    /// The server's process is gone, and every connection with it.
+    pub(crate) fn close_all_connections(&mut self) {
+        for peer in 0..self.links.len() {
+            self.break_connections(peer);
+        }
+        self.connections.retain(|_, connection| connection.open);
+    }
+}
+
+pub(crate) fn digest(bytes: &[u8]) -> u64 {
+    Partitioner::new([7; 16]).hash(bytes)
+}
+
+/// A message in a line.
+pub(crate) fn summary(bytes: &[u8]) -> String {
+    let Ok(message) = Message::parse(bytes) else {
+        return format!("{} bytes", bytes.len());
+    };
+    let text = |name| message.header_text(name).unwrap_or_default();
+    let first = message.status().map_or_else(
+        || format!("{} {}", message.method().name(), message.request_uri()),
+        |status| format!("{status} {}", message.reason()),
+    );
+    let mut line = format!("{first} [{} {}", text(Name::CSeq), text(Name::CallId));
+    for (label, name) in [
+        ("state", Name::SubscriptionState),
+        ("expires", Name::Expires),
+        ("if", Name::SipIfMatch),
+        ("tag", Name::SipEtag),
+    ] {
+        if let Some(value) = message.header_text(name) {
+            line.push_str(&format!(" {label}={value}"));
+        }
+    }
+    line.push(']');
+    if !message.body().is_empty() {
+        line.push_str(&notes(message.body()));
+    }
+    line
+}
+
+/// What a document says, in short: the notes of its tuples.
+fn notes(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let notes: Vec<&str> = text
+        .split("<note>")
+        .skip(1)
+        .map(|rest| rest.split(['<', 'x']).next().unwrap_or_default())
+        .collect();
+    format!(" {{{}}}", notes.join(" "))
+}
+
+fn shown(event: &agent::Event) -> String {
+    match event {
+        agent::Event::Notified {
+            phase,
+            reason,
+            body,
+            ..
+        } => {
+            format!(
+                "{phase:?} {}{}",
+                reason.as_deref().unwrap_or_default(),
+                notes(body)
+            )
+        }
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,72 @@
+//! The server's configuration in the world.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use machine::Limits;
+use machine::settings::{
+    Domain, Expires, Handling, Identity, Listener, Presence, Settings, Transport,
+};
+
+/// Where the server is.
+pub(crate) const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 5060);
+
+/// Where the peer with this number is.
+pub(crate) fn address(peer: usize) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 1, 1 + peer as u8)), 5060)
+}
+
+/// The peer at an address of its own.
+pub(crate) fn peer_at(ip: IpAddr) -> Option<usize> {
+    match ip {
+        IpAddr::V4(v4) if v4.octets()[..3] == [10, 0, 1] => {
+            usize::from(v4.octets()[3]).checked_sub(1)
+        }
+        _ => None,
+    }
+}
+
+/// Settings number `number`.
+pub(crate) fn settings(number: u64, handling: Handling, interval_ms: u32, named: bool) -> Settings {
+    let lasts = Expires {
+        min: 60,
+        default: 600,
+        max: 600,
+    };
+    let presence = Presence {
+        default_handling: handling,
+        notify_interval_ms_min: interval_ms,
+        publish_expires_seconds: lasts,
+        subscribe_expires_seconds: lasts,
+        ..Presence::default()
+    };
+    let listener = |transport| Listener {
+        transport,
+        bound: SERVER,
+        advertise_host: if named {
+            "ps.example.com".to_owned()
+        } else {
+            SERVER.ip().to_string()
+        },
+        advertise_port: SERVER.port(),
+        aliases: Vec::new(),
+        trusted_peers: None,
+        nat: true,
+    };
+    Settings {
+        number,
+        domains: vec![Domain {
+            name: "example.com".to_owned(),
+            aliases: Vec::new(),
+            presence,
+        }],
+        listeners: vec![listener(Transport::Udp), listener(Transport::Tcp)],
+        identity: Identity {
+            from_is_identity: true,
+            ..Identity::default()
+        },
+        limits: Limits::default(),
+        path_mtu: 0,
+        hosts: BTreeMap::new(),
+    }
+}
