@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use machine::settings::{Handling, Presence, Profile};
-use machine::{Instant, Key, Limits, Now, Wall};
+use machine::{Instant, Key, Limits, Now, Op, Record, Wall};
 use sip::{Message, Name};
 
 use crate::answer::Rejection;
@@ -355,8 +355,12 @@ impl EventState {
         let subscription = &mut self.subscriptions[slot as usize];
         subscription.expiry = None;
         if subscription.phase == Phase::Live {
-            // Its deadline is on record: no further record is needed for it to be over.
             subscription.phase = Phase::Ending(Reason::Timeout);
+            if let Some(record) = ending_record(subscription) {
+                // Its deadline is on record, so nobody waits for this one. It keeps a wall clock that is set back from reviving,
+                // at the next start, what the watcher was told is over.
+                self.lazy_records.push(record);
+            }
             self.end_began(now, slot);
         }
     }
@@ -368,14 +372,8 @@ impl EventState {
             return;
         }
         subscription.phase = Phase::Ending(reason);
-        if subscription.stored {
-            let record = Encoder::new(b'e')
-                .u8(reason.to_byte())
-                .u32(subscription.remote_cseq)
-                .change(subscription.change)
-                .end();
-            let key = subscription.key;
-            self.append(key, record);
+        if let Some(record) = ending_record(subscription) {
+            self.records.push(record);
         }
         self.end_began(now, slot);
     }
@@ -448,9 +446,9 @@ impl EventState {
             && now.wall.since(subscription.change.at) < RETRANSMISSIONS_LAST
         {
             // It was ended by a request that may come again: remembered, and the last NOTIFY is not repeated.
-            self.lazy_records.push(machine::Record {
+            self.lazy_records.push(Record {
                 key: subscription.key,
-                op: machine::Op::Append(Encoder::new(b'f').end()),
+                op: Op::Append(Encoder::new(b'f').end()),
             });
             self.timers.set(
                 now.monotonic + RETRANSMISSIONS_LAST,
@@ -502,6 +500,22 @@ fn moved(dialog: &Dialog, request: &Message<'_>) -> Result<Option<Dialog>, Rejec
     Ok(Some(
         moved.ok_or_else(|| Rejection::new(413, "Dialog too large"))?,
     ))
+}
+
+/// That it is over, and why.
+fn ending_record(subscription: &Subscription) -> Option<Record> {
+    let Phase::Ending(reason) = subscription.phase else {
+        return None;
+    };
+    let record = Encoder::new(b'e')
+        .u8(reason.to_byte())
+        .u32(subscription.remote_cseq)
+        .change(subscription.change)
+        .end();
+    subscription.stored.then_some(Record {
+        key: subscription.key,
+        op: Op::Append(record),
+    })
 }
 
 fn refresh_fields(record: Encoder, subscription: &Subscription) -> Encoder {

@@ -318,3 +318,23 @@ fn a_life_that_uses_its_numbers_up_takes_none_from_the_next() {
         );
     }
 }
+
+#[test]
+fn a_clock_set_back_revives_no_subscription_that_was_told_its_end() {
+    let mut world = World::new();
+    world.watch("bob", 7000, "Expires: 10\r\n");
+    world.advance(Duration::from_secs(11));
+    let last = world.notifies(0).pop().expect("the last NOTIFY");
+    assert_eq!(last.need("Subscription-State"), "terminated;reason=timeout");
+    world.set_clock(-60_000);
+    world.crash();
+    // Its answer was not on record, so it may come again; nothing else may.
+    for notify in world.notifies(0) {
+        assert_eq!(
+            notify.need("Subscription-State"),
+            "terminated;reason=timeout"
+        );
+        world.ok(&notify);
+    }
+    assert_eq!(world.shard.counts().subscriptions, 0);
+}

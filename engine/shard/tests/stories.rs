@@ -12,8 +12,9 @@ mod world;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use machine::settings::Handling;
 use proptest::prelude::*;
-use world::{Sent, World, pidf};
+use world::{Sent, World, pidf, settings};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -45,6 +46,14 @@ enum Step {
     },
     Crash,
     Restart,
+    /// Somebody sets the wall clock, forward or back.
+    Clock {
+        seconds: i16,
+    },
+    /// The rules change for everybody, and change again.
+    Reload {
+        handling: Handling,
+    },
 }
 
 /// When the process dies while a request is being handled; the client sends the same bytes again.
@@ -67,6 +76,9 @@ fn steps() -> impl Strategy<Value = Vec<(Step, Death)>> {
         2 => (0..20_000u32).prop_map(|millis| Step::Wait { millis }),
         1 => Just(Step::Crash),
         1 => Just(Step::Restart),
+        1 => (-900..900i16).prop_map(|seconds| Step::Clock { seconds }),
+        1 => prop_oneof![Just(Handling::Allow), Just(Handling::PoliteBlock), Just(Handling::Confirm)]
+            .prop_map(|handling| Step::Reload { handling }),
     ];
     let death = prop_oneof![6 => Just(Death::None), 1 => Just(Death::BeforeDurable), 1 => Just(Death::AfterDurable)];
     prop::collection::vec((step, death), 1..60)
@@ -79,6 +91,23 @@ struct Watcher {
     /// The newest NOTIFY that arrived.
     newest: u32,
     body: String,
+    /// So many NOTIFYs may say what she knows: they answer a SUBSCRIBE, or somebody died before an answer was on record.
+    excused: u32,
+}
+
+/// Half of the sources are alice's and half are alina's, half of the watchers watch each; so do half of them by TCP.
+fn of(index: usize, text: &str) -> String {
+    match index % 2 {
+        0 => text.to_owned(),
+        _ => text.replace("alice@", "alina@"),
+    }
+}
+
+fn flow(port: u16) -> shard::Flow {
+    match port % 4 {
+        0 | 1 => World::udp(port),
+        _ => World::tcp(port),
+    }
 }
 
 struct Story {
@@ -89,11 +118,15 @@ struct Story {
     dialogs: u32,
     /// The last NOTIFY of each dialog that was answered in this life, for "nothing new".
     unanswered: Vec<Sent>,
+    /// The clock was set forward: what lapses at a start by that clock lapses before its time.
+    hurried: bool,
 }
 
 impl Story {
     fn new() -> Self {
-        let world = World::new();
+        let mut settings = settings();
+        settings.limits.unanswered_per_hop_max = 2;
+        let world = World::with(settings);
         Self {
             world,
             tags: BTreeMap::new(),
@@ -101,12 +134,22 @@ impl Story {
             seen: 0,
             dialogs: 0,
             unanswered: Vec::new(),
+            hurried: false,
         }
     }
 
-    fn crash(&mut self) {
-        self.world.crash();
+    fn excuse(&mut self) {
+        for watcher in self.watchers.values_mut() {
+            watcher.excused += 1;
+        }
+    }
+
+    /// A new life begins. Where an answer was missing in the old one, everybody may be told again.
+    fn begin(&mut self) {
         self.seen = 0;
+        if !self.unanswered.is_empty() {
+            self.excuse();
+        }
         self.unanswered.clear();
         self.receive();
     }
@@ -115,15 +158,17 @@ impl Story {
     fn request(&mut self, port: u16, text: &str, death: Death) -> Sent {
         if death != Death::None {
             self.world.prompt = false;
-            self.world.say(&World::udp(port), text);
+            self.world.say(&flow(port), text);
             if death == Death::AfterDurable {
                 self.world.make_durable();
             }
             self.world.prompt = true;
-            self.crash();
+            self.world.crash();
+            self.excuse();
+            self.begin();
         }
         let before = self.world.sent.len();
-        self.world.say(&World::udp(port), text);
+        self.world.say(&flow(port), text);
         let answer = self.world.sent[before..]
             .iter()
             .find(|sent| !sent.is_notify())
@@ -160,6 +205,12 @@ impl Story {
                     "nothing after the last NOTIFY: {}",
                     notify.head
                 );
+                let ends = notify.need("Subscription-State").starts_with("terminated");
+                if !ends && watcher.body == notify.body {
+                    let excused = watcher.excused.checked_sub(1);
+                    watcher.excused =
+                        excused.unwrap_or_else(|| panic!("nothing new: {}", notify.head));
+                }
             }
             watcher.newest = cseq;
             watcher.body = notify.body.clone();
@@ -180,6 +231,10 @@ impl Story {
             }
             self.receive();
         }
+        // Everybody has heard what there was to hear.
+        for watcher in self.watchers.values_mut() {
+            watcher.excused = 0;
+        }
     }
 
     fn publish(&mut self, source: usize, note: u8, expires: u16, death: Death) {
@@ -192,6 +247,7 @@ impl Story {
         let text = self
             .world
             .publish_text(&fields, &pidf("open", &format!("note{note}")));
+        let text = of(source, &text);
         let answer = self.request(6000, &text, death);
         self.published(source, &answer, expires);
     }
@@ -207,7 +263,7 @@ impl Story {
             412 => {
                 let (_, end) = self.tags.remove(&source).expect("412 for a tag we had");
                 assert!(
-                    end <= now + 1_000_000,
+                    end <= now + 1_000_000 || self.hurried,
                     "an acknowledged entity-tag was forgotten before its time"
                 );
             }
@@ -220,6 +276,7 @@ impl Story {
         let text = self
             .world
             .publish_text(&format!("SIP-If-Match: {tag}\r\n{fields}"), "");
+        let text = of(source, &text);
         Some(self.request(6000, &text, death))
     }
 
@@ -230,12 +287,14 @@ impl Story {
         let text = self
             .world
             .subscribe_text(&name, port, &format!("Expires: {expires}\r\n"));
-        let answer = self.request(port, &text, death);
-        assert_eq!(answer.status(), 200);
-        let (newest, body) = self
+        let answer = self.request(port, &of(watcher, &text), death);
+        assert_eq!(answer.status() / 100, 2);
+        let first = self
             .unanswered
             .iter()
-            .rfind(|notify| notify.need("Call-ID") == format!("sub-{name}"))
+            .rfind(|notify| notify.need("Call-ID") == format!("sub-{name}"));
+        let excused = u32::from(first.is_none());
+        let (newest, body) = first
             .map(|notify| (notify.cseq(), notify.body.clone()))
             .unwrap_or_default();
         let watcher = Watcher {
@@ -244,6 +303,7 @@ impl Story {
             ended: false,
             newest,
             body,
+            excused,
         };
         self.watchers.insert(format!("sub-{name}"), watcher);
     }
@@ -256,6 +316,7 @@ impl Story {
             .find(|(name, each)| name.starts_with(&format!("sub-w{watcher}d")) && !each.ended);
         let Some((name, each)) = found else { return };
         each.cseq += 1;
+        each.excused += 1;
         let (name, answer, cseq) = (name.clone(), each.answer.clone(), each.cseq);
         let fields = format!("Expires: {expires}\r\n");
         let text = self.world.resubscribe_text(
@@ -265,8 +326,12 @@ impl Story {
             cseq,
             &fields,
         );
-        let answer = self.request(port, &text, death);
-        assert!(matches!(answer.status(), 200 | 481), "{}", answer.head);
+        let answer = self.request(port, &of(watcher, &text), death);
+        assert!(
+            matches!(answer.status(), 200 | 202 | 481),
+            "{}",
+            answer.head
+        );
         if answer.status() == 481 {
             self.watchers.remove(&name);
         }
@@ -298,29 +363,42 @@ impl Story {
                 self.world.advance(Duration::from_millis(u64::from(millis)));
                 self.receive();
             }
-            Step::Crash => self.crash(),
+            Step::Crash => {
+                self.world.crash();
+                self.begin();
+            }
             Step::Restart => {
                 self.world.stop_and_start();
-                self.seen = 0;
-                self.unanswered.clear();
+                self.begin();
+            }
+            Step::Clock { seconds } => {
+                self.world.set_clock(i64::from(seconds) * 1000);
+                self.hurried |= seconds > 0;
+            }
+            Step::Reload { handling } => {
+                self.excuse();
+                self.world
+                    .reload(|settings| settings.domains[0].presence.default_handling = handling);
                 self.receive();
             }
         }
     }
 
+    /// What a fetch shows.
+    fn truth(&mut self, whom: usize) -> String {
+        let name = format!("judge{whom}");
+        let text = self.world.subscribe_text(&name, 7996, "Expires: 0\r\n");
+        let before = self.world.sent.len();
+        self.request(7996, &of(whom, &text), Death::None);
+        let notify = self.world.notifies(before).pop();
+        self.answer();
+        notify.expect("a fetch shows the state").body
+    }
+
     /// What holds at the end of every story.
     fn end(mut self) {
         self.answer();
-        let text = self.world.subscribe_text("judge", 7999, "Expires: 0\r\n");
-        let before = self.world.sent.len();
-        self.request(7999, &text, Death::None);
-        let truth = self
-            .world
-            .notifies(before)
-            .pop()
-            .expect("a fetch shows the state")
-            .body;
-        self.answer();
+        let truths = [self.truth(0), self.truth(1)];
         let live = self.world.shard.counts().subscriptions;
         let told = self
             .watchers
@@ -334,8 +412,9 @@ impl Story {
         );
         if live == told.len() {
             for watcher in told {
+                let whom = usize::from(watcher.answer.need("To").contains("alina@"));
                 assert_eq!(
-                    watcher.body, truth,
+                    watcher.body, truths[whom],
                     "every watcher ends with the composition of the live publications"
                 );
             }

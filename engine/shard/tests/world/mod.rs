@@ -94,6 +94,8 @@ pub struct World {
     pub prompt: bool,
     pub sent: Vec<Sent>,
     pub resolves: Vec<String>,
+    /// By how much somebody set the wall clock.
+    pub clock_error: i64,
     serial: u32,
 }
 
@@ -161,6 +163,7 @@ impl World {
             prompt: true,
             sent: Vec::new(),
             resolves: Vec::new(),
+            clock_error: 0,
             serial: 0,
         };
         world.shard.restored(now);
@@ -277,8 +280,23 @@ impl World {
 
     fn step(&mut self, by: Duration) {
         self.now.monotonic = self.now.monotonic + by;
-        self.now.wall =
-            Wall::from_millis(1_790_000_000_000 + self.now.monotonic.as_micros() / 1000);
+        let right = 1_790_000_000_000 + self.now.monotonic.as_micros() / 1000;
+        self.now.wall = Wall::from_millis(right.saturating_add_signed(self.clock_error));
+    }
+
+    /// Somebody sets the wall clock.
+    pub fn set_clock(&mut self, by_millis: i64) {
+        self.clock_error += by_millis;
+        self.step(Duration::ZERO);
+    }
+
+    /// The settings are changed and loaded again.
+    pub fn reload(&mut self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.settings);
+        self.settings.number += 1;
+        let settings = Arc::new(self.settings.clone());
+        self.shard.handle_settings(self.now, settings);
+        self.run();
     }
 
     pub fn udp(port: u16) -> Flow {
