@@ -5,6 +5,7 @@
 
 mod bind;
 mod clock;
+mod credit;
 mod crew;
 mod engine;
 mod kernel;

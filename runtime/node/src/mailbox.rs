@@ -12,6 +12,8 @@ use shard::settings::Settings;
 use shard::{Flow, Room, Undeliverable};
 use transport::socket::Waker;
 
+use crate::credit::{Credit, Receipt};
+
 /// Messages that wait for one shard: half a second's work at 30 000 a second. Beyond it: dropped and counted.
 pub(crate) const LETTERS_MAX: usize = 16_384;
 
@@ -40,6 +42,8 @@ struct Letter {
 pub(crate) struct Parcel {
     bytes: Vec<u8>,
     letters: Vec<Letter>,
+    /// Who may send more once these were read.
+    receipt: Option<Receipt>,
 }
 
 impl Parcel {
@@ -50,6 +54,13 @@ impl Parcel {
             content,
             end: self.bytes.len(),
         });
+    }
+
+    /// Its messages count for `credit` until the parcel is gone.
+    pub(crate) fn charge(&mut self, credit: &Arc<Credit>) {
+        if !self.is_empty() {
+            self.receipt = Some(credit.charge(self.len()));
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use machine::Instant;
@@ -13,6 +14,7 @@ use tokio::sync::watch;
 use transport::{Gather, Inbox};
 
 use crate::clock::Clock;
+use crate::credit::Credit;
 use crate::engine::Owner;
 use crate::mailbox::{Content, Mailbox, Notice, Order, Parcel};
 use crate::overload;
@@ -201,6 +203,7 @@ impl Inbox for StreamInbox {
             shared: Arc::clone(&self.0),
             routing: None,
             parcels,
+            credit: Arc::default(),
         })
     }
 
@@ -221,6 +224,7 @@ struct StreamGather {
     routing: Option<Arc<Routing>>,
     /// For each shard.
     parcels: Vec<Parcel>,
+    credit: Arc<Credit>,
 }
 
 impl StreamGather {
@@ -266,7 +270,12 @@ impl Gather for StreamGather {
     fn flush(&mut self) {
         self.routing = None;
         for (parcel, mailbox) in self.parcels.iter_mut().zip(self.shared.mailboxes.iter()) {
+            parcel.charge(&self.credit);
             mailbox.deliver(parcel);
         }
+    }
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.credit.poll_ready(context)
     }
 }

@@ -1,6 +1,7 @@
 //! The bytes of one stream connection: one task reads, frames and writes, and keeps its deadlines.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -59,6 +60,8 @@ struct Task {
     framer: Framer,
     gather: Box<dyn Gather>,
     reading: Reading,
+    /// The shards have taken enough of what was read before.
+    is_ready: bool,
     writing: VecDeque<Piece>,
     /// Bytes of the first of `writing` that are already out.
     written: usize,
@@ -93,6 +96,7 @@ pub(crate) async fn run(
         framer: Framer::new(bounds.head_bytes_max, bounds.body_bytes_max),
         gather,
         reading: Reading::Open,
+        is_ready: true,
         writing: VecDeque::new(),
         written: 0,
         moved_at,
@@ -145,7 +149,8 @@ impl Task {
         if self.stopping && self.writing.is_empty() {
             return Err(End::Stopped);
         }
-        let reads = self.reading != Reading::Ended;
+        let may_read = self.reading != Reading::Ended;
+        let reads = may_read && self.is_ready;
         let writes = !self.writing.is_empty();
         let interest = match (reads, writes) {
             (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
@@ -162,6 +167,9 @@ impl Task {
                 if reads && ready.is_readable() {
                     self.read()?;
                 }
+            }
+            () = poll_fn(|context| self.gather.poll_ready(context)), if may_read && !reads => {
+                self.is_ready = true;
             }
             () = self.connection.queue.filled() => {}
             _ = stopping.wait_for(|stopping| *stopping), if !self.stopping => self.stopping = true,
@@ -210,6 +218,8 @@ impl Task {
             }
         }
         self.gather.flush();
+        // Asked anew before the next read.
+        self.is_ready = messages == 0;
         if messages > 0 {
             self.shared
                 .counters

@@ -1,6 +1,7 @@
 //! Where what streams bring goes: implemented by `runtime/node`, which knows the shards.
 
 use std::net::IpAddr;
+use std::task::{Context, Poll};
 
 use machine::Instant;
 use shard::inputs::{Flow, Undeliverable};
@@ -31,4 +32,8 @@ pub trait Gather: Send {
 
     /// The read is over: hand everything on.
     fn flush(&mut self);
+
+    /// Whether the shards have taken enough of what was handed on before that more may be read. Until then the bytes
+    /// stay with the peer: a flood over one connection fills its own window, not everybody's mailbox.
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()>;
 }

@@ -7,8 +7,10 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -34,6 +36,7 @@ struct Ear {
     origin: tokio::time::Instant,
     told: Sender<Told>,
     unlimited: bool,
+    ready: Arc<Ready>,
 }
 
 impl Inbox for Ear {
@@ -42,7 +45,10 @@ impl Inbox for Ear {
     }
 
     fn gather(&self) -> Box<dyn Gather> {
-        Box::new(Gathered(self.told.clone()))
+        Box::new(Gathered {
+            told: self.told.clone(),
+            ready: Arc::clone(&self.ready),
+        })
     }
 
     fn undeliverable(&self, shard: u16, token: u64, why: Undeliverable) {
@@ -54,7 +60,33 @@ impl Inbox for Ear {
     }
 }
 
-struct Gathered(Sender<Told>);
+struct Gathered {
+    told: Sender<Told>,
+    ready: Arc<Ready>,
+}
+
+/// Shut: what was handed on has not been taken.
+#[derive(Default)]
+struct Ready {
+    is_shut: AtomicBool,
+    waiting: Mutex<Vec<Waker>>,
+}
+
+impl Ready {
+    fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.waiting.lock().unwrap().push(context.waker().clone());
+        if self.is_shut.load(Ordering::SeqCst) {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
+    }
+
+    fn set(&self, is_shut: bool) {
+        self.is_shut.store(is_shut, Ordering::SeqCst);
+        self.waiting.lock().unwrap().drain(..).for_each(Waker::wake);
+    }
+}
 
 impl Gather for Gathered {
     fn message(&mut self, flow: &Flow, bytes: &[u8], answer: &mut Vec<u8>) {
@@ -62,15 +94,19 @@ impl Gather for Gathered {
         if text.starts_with("BUSY") {
             answer.extend_from_slice(b"SIP/2.0 503 Service Unavailable\r\n\r\n");
         }
-        let _ = self.0.send(Told::Message(*flow, text));
+        let _ = self.told.send(Told::Message(*flow, text));
     }
 
     fn refused(&mut self, flow: &Flow, _: &[u8], status: u16) {
-        let _ = self.0.send(Told::Message(*flow, status.to_string()));
+        let _ = self.told.send(Told::Message(*flow, status.to_string()));
     }
 
     fn flush(&mut self) {
-        let _ = self.0.send(Told::Flushed);
+        let _ = self.told.send(Told::Flushed);
+    }
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.ready.poll(context)
     }
 }
 
@@ -79,6 +115,7 @@ struct World {
     streams: Streams,
     address: SocketAddr,
     told: Receiver<Told>,
+    ready: Arc<Ready>,
 }
 
 fn world(bounds: Bounds, unlimited: bool) -> World {
@@ -95,10 +132,12 @@ fn world_at(ip: IpAddr, bounds: Bounds, unlimited: bool) -> World {
     socket.set_nonblocking(true).unwrap();
     let address = socket.local_addr().unwrap();
     let (sender, told) = channel();
+    let ready = Arc::new(Ready::default());
     let inbox = Arc::new(Ear {
         origin: tokio::time::Instant::now(),
         told: sender,
         unlimited,
+        ready: Arc::clone(&ready),
     });
     let streams = Streams::new(
         runtime.handle().clone(),
@@ -112,6 +151,7 @@ fn world_at(ip: IpAddr, bounds: Bounds, unlimited: bool) -> World {
         streams,
         address,
         told,
+        ready,
     }
 }
 
@@ -490,4 +530,20 @@ fn stopping_writes_what_waits_and_ends_everything() {
     until("nobody listens", || {
         TcpStream::connect(world.address).is_err()
     });
+}
+
+#[test]
+fn a_connection_ahead_of_the_shards_is_not_read_and_holds_nobody_up() {
+    let world = world(Bounds::default(), false);
+    world.ready.set(true);
+    let mut flood = world.connect();
+    flood.write_all(&text("FIRST")).unwrap();
+    assert!(world.message().1.starts_with("FIRST"));
+    flood.write_all(&text("SECOND")).unwrap();
+    let mut other = world.connect();
+    other.write_all(&text("OTHER")).unwrap();
+    assert!(world.message().1.starts_with("OTHER"));
+    // What was held back was not lost.
+    world.ready.set(false);
+    assert!(world.message().1.starts_with("SECOND"));
 }
