@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::commands::bench;
 use crate::{fetch, publish, watch};
 
 /// A SIP presence server: publish, compose, notify.
@@ -44,8 +45,8 @@ pub(crate) enum Command {
     Rules(Anything),
     /// Call flows against this or any implementation (not built yet)
     Interop(Anything),
-    /// Load (not built yet)
-    Bench(Anything),
+    /// Load a server, and say what it costs and what was wrong
+    Bench(bench::Bench),
     /// A ladder from a capture (not built yet)
     Ladder(Anything),
     /// One user's messages, live (not built yet)

@@ -52,7 +52,7 @@ fn run(command: Command) -> u8 {
         Command::Xcap(_) => commands::not_built("xcap"),
         Command::Rules(_) => commands::not_built("rules"),
         Command::Interop(_) => commands::not_built("interop"),
-        Command::Bench(_) => commands::not_built("bench"),
+        Command::Bench(arguments) => commands::bench::run(&arguments),
         Command::Ladder(_) => commands::not_built("ladder"),
         Command::Trace(_) => commands::not_built("trace"),
     }

@@ -1,6 +1,7 @@
 //! The commands that are neither server nor client.
 
 pub(crate) mod admin;
+pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod init;
 
