@@ -184,6 +184,7 @@ impl EventState {
             owed: Owed::Nothing,
             queued: false,
             answered: 0,
+            answered_pending: false,
             unsettled: false,
             notified_at: None,
             failures: 0,
@@ -442,10 +443,9 @@ impl EventState {
         if !subscription.stored {
             return;
         }
-        if subscription.phase == Phase::Ending(Reason::Timeout)
-            && now.wall.since(subscription.change.at) < RETRANSMISSIONS_LAST
-        {
-            // It was ended by a request that may come again: remembered, and the last NOTIFY is not repeated.
+        if now.wall.since(subscription.change.at) < RETRANSMISSIONS_LAST {
+            // The request that began or ended it may come again: remembered, so that nothing begins twice, whether its
+            // watcher ended it or refused a NOTIFY, and the last NOTIFY is not repeated.
             self.lazy_records.push(Record {
                 key: subscription.key,
                 op: Op::Append(Encoder::new(b'f').end()),

@@ -249,8 +249,9 @@ impl EventState {
                 && (answered.digest == view.digest || subscription.handling != Handling::Allow);
             if subscription.phase != Phase::Live || !covered {
                 self.owe(each, Owed::AtOnce);
-            } else if subscription.handling == Handling::Allow {
-                subscription.answered = view.digest;
+            } else {
+                subscription.answered_pending = subscription.handling == Handling::Confirm;
+                self.subscriptions[each as usize].answered = self.body(each).digest;
             }
         }
     }
@@ -295,6 +296,7 @@ fn read_subscription(
         owed: Owed::Nothing,
         queued: false,
         answered: 0,
+        answered_pending: false,
         unsettled: false,
         notified_at: None,
         failures: 0,

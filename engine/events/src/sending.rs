@@ -138,13 +138,13 @@ impl EventState {
         let mut earliest = subscription
             .hold_until
             .filter(|_| subscription.phase == Phase::Live);
+        if owed <= Owed::Decision && self.knows(slot) {
+            // It changed and changed back, or the rules took what was not there: nothing new to say.
+            self.subscriptions[slot as usize].owed = Owed::Nothing;
+            self.settle_slot(slot);
+            return None;
+        }
         if owed == Owed::Change {
-            if self.body(slot).digest == self.subscriptions[slot as usize].answered {
-                // It changed and changed back: nothing new to say.
-                self.subscriptions[slot as usize].owed = Owed::Nothing;
-                self.settle_slot(slot);
-                return None;
-            }
             // RFC 3856 §6.10: the newest state leaves when the interval ends.
             earliest = earliest.max(
                 self.subscriptions[slot as usize]
@@ -168,8 +168,17 @@ impl EventState {
             self.set_timer(old, at, Timer::SubscriptionWakes(key));
     }
 
+    /// Whether a NOTIFY would say what she answered last.
+    fn knows(&mut self, slot: u32) -> bool {
+        let digest = self.body(slot).digest;
+        let subscription = &self.subscriptions[slot as usize];
+        let pending = subscription.handling == Handling::Confirm;
+        (subscription.answered, subscription.answered_pending) == (digest, pending)
+            && subscription.phase == Phase::Live
+    }
+
     /// What this watcher may see now: one rendered body for all who see the same (decision 5).
-    fn body(&mut self, slot: u32) -> View {
+    pub(crate) fn body(&mut self, slot: u32) -> View {
         let subscription = &self.subscriptions[slot as usize];
         let resource = subscription.resource;
         match (subscription.phase, subscription.handling) {
@@ -485,6 +494,8 @@ impl EventState {
             _ if last => self.remove(now, slot, None),
             200..=299 => {
                 subscription.answered = flight.digest;
+                subscription.answered_pending =
+                    matches!(flight.state, crate::dialog::State::Pending(_));
                 subscription.failures = 0;
                 self.after_answer(slot);
             }
@@ -619,7 +630,14 @@ impl EventState {
         }
         // Exempt from the interval: pending → active, and whatever takes something away from a watcher.
         let relaxed = before == Handling::PoliteBlock && handling == Handling::Allow;
-        self.owe(slot, if relaxed { Owed::Change } else { Owed::AtOnce });
+        self.owe(
+            slot,
+            if relaxed {
+                Owed::Change
+            } else {
+                Owed::Decision
+            },
+        );
     }
 
     /// Each watcher is told to subscribe again elsewhere (RFC 6665 §4.4.2, §4.1.3 "deactivated").

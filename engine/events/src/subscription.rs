@@ -71,7 +71,9 @@ pub enum Owed {
     Nothing,
     /// What she may see changed: when the interval allows (RFC 3856 §6.10).
     Change,
-    /// At once: the answer to a SUBSCRIBE, pending → active, the last, whatever takes something away.
+    /// The rules gave or took something: at once, if she is to be told anything but what she answered last.
+    Decision,
+    /// At once, whatever it says: the answer to a SUBSCRIBE, the last, what was not accepted before.
     AtOnce,
 }
 
@@ -166,6 +168,8 @@ pub struct Subscription {
     pub queued: bool,
     /// What the watcher answered last.
     pub answered: u64,
+    /// Whether that said that nobody has decided yet.
+    pub answered_pending: bool,
     /// Whether it counts in `Resource::unsettled`.
     pub unsettled: bool,
     /// When the last NOTIFY left.

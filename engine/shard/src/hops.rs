@@ -15,6 +15,9 @@ pub(crate) const STREAM_REFUSED_LASTS: Duration = Duration::from_secs(600);
 /// How long an address found for a name is used; one that was not found is asked for again after a tenth of it.
 const RESOLVED_LASTS: Duration = Duration::from_secs(30);
 
+/// How often names and fallbacks that are over are looked for: all of them take some milliseconds.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
 /// Names remembered in one shard, and names being asked for: 10 000 × 300 B = 3 MB each. Beyond it answers are forgotten, and
 /// no further name is asked for until one of those has its answer: it counts as not found, and is tried again later.
 const NAMES_MAX: usize = 10_000;
@@ -64,6 +67,8 @@ pub(crate) struct Hops {
     unanswered: u32,
     /// Slots of hops where somebody waits and a place became free.
     ready: VecDeque<usize>,
+    /// When names and fallbacks that are over are looked for; `None`: there is none that will be.
+    sweep_at: Option<Instant>,
 }
 
 impl Hops {
@@ -180,6 +185,44 @@ impl Hops {
     pub(crate) fn stream_refused(&mut self, now: Instant, to: SocketAddr) {
         let slot = self.slot((Transport::Udp, to));
         self.hops[slot].stream_refused_until = Some(now + STREAM_REFUSED_LASTS);
+        self.sweep_after(now);
+    }
+
+    fn sweep_after(&mut self, now: Instant) {
+        self.sweep_at.get_or_insert(now + SWEEP_EVERY);
+    }
+
+    /// When `handle_timeout` should be called.
+    pub(crate) const fn poll_timeout(&self) -> Option<Instant> {
+        self.sweep_at
+    }
+
+    /// Forgets names whose answer is over, and fallbacks that don't count any more.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if self.sweep_at.is_none_or(|at| now < at) {
+            return;
+        }
+        self.sweep_at = None;
+        let over = |until: Option<Instant>| until.is_some_and(|until| until <= now);
+        self.names.retain(|_, name| !over(name.until));
+        let refused: Vec<usize> = self
+            .hops
+            .iter()
+            .filter(|(_, hop)| hop.stream_refused_until.is_some())
+            .map(|(slot, _)| slot)
+            .collect();
+        let mut left = self.names.len() > self.asked;
+        for slot in refused {
+            if over(self.hops[slot].stream_refused_until) {
+                self.hops[slot].stream_refused_until = None;
+                self.forget_if_idle(slot);
+            } else {
+                left = true;
+            }
+        }
+        if left {
+            self.sweep_after(now);
+        }
     }
 
     /// Whether large requests to this address go by UDP for the time being.
@@ -247,7 +290,9 @@ impl Hops {
                 RESOLVED_LASTS
             },
         );
-        std::mem::take(&mut entry.waiting)
+        let waiting = std::mem::take(&mut entry.waiting);
+        self.sweep_after(now);
+        waiting
     }
 
     /// How many hops and names are remembered.

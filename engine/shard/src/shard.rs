@@ -357,6 +357,7 @@ impl Shard {
         self.begin(now);
         self.events.handle_timeout(now);
         self.transactions.handle_timeout(now.monotonic);
+        self.hops.handle_timeout(now.monotonic);
         self.merged.handle_timeout(now.monotonic);
         self.repeat_answers_to_invites();
         self.leave_hops();
@@ -390,6 +391,7 @@ impl Shard {
         let deadlines = [
             self.events.poll_timeout(),
             self.transactions.poll_timeout(),
+            self.hops.poll_timeout(),
             self.merged.poll_timeout(),
         ];
         deadlines.into_iter().flatten().min()

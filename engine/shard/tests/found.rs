@@ -1,0 +1,85 @@
+//! What the simulator found, as short as it gets.
+
+mod world;
+
+use machine::settings::Handling;
+use world::{World, settings};
+
+fn watched() -> World {
+    let mut world = World::new();
+    world.watch("bob", 7000, "Expires: 600\r\n");
+    world
+}
+
+fn reload(world: &mut World, handling: Handling) {
+    let mut settings = settings();
+    settings.domains[0].presence.default_handling = handling;
+    world
+        .shard
+        .handle_settings(world.now, std::sync::Arc::new(settings.clone()));
+    world.settings = settings;
+    world.run();
+}
+
+#[test]
+fn rules_that_change_nothing_that_she_sees_are_no_news() {
+    let mut world = watched();
+    let before = world.sent.len();
+    // Nothing is published: who is politely blocked sees what everybody sees.
+    reload(&mut world, Handling::PoliteBlock);
+    assert!(world.notifies(before).is_empty());
+    reload(&mut world, Handling::Allow);
+    assert!(world.notifies(before).is_empty());
+    // Pending is another state, whatever the document says.
+    reload(&mut world, Handling::Confirm);
+    let pending = world.notifies(before).pop().expect("a NOTIFY");
+    assert!(pending.need("Subscription-State").starts_with("pending"));
+    // There and back while it is unanswered: she is told once.
+    reload(&mut world, Handling::PoliteBlock);
+    reload(&mut world, Handling::Confirm);
+    assert!(world.ok(&pending).iter().all(|sent| !sent.is_notify()));
+}
+
+#[test]
+fn rules_that_change_over_a_start_and_take_nothing_are_no_news() {
+    let mut world = watched();
+    world.advance(std::time::Duration::from_secs(60));
+    reload(&mut world, Handling::PoliteBlock);
+    world.stop_and_start();
+    assert!(world.notifies(0).is_empty());
+    reload(&mut world, Handling::Allow);
+    assert!(world.notifies(0).is_empty());
+}
+
+#[test]
+fn a_subscribe_whose_notify_was_refused_begins_nothing_after_a_start() {
+    let mut world = World::new();
+    let text = world.subscribe_text("bob", 7000, "Expires: 600\r\n");
+    let sent = world.say(&World::udp(7000), &text);
+    world.respond(&sent[1], 481, "");
+    assert_eq!(world.shard.counts().subscriptions, 0);
+    world.crash();
+    let sent = world.say(&World::udp(7000), &text);
+    assert_eq!(sent.len(), 1, "an answer, and nothing begins: {sent:#?}");
+    assert_eq!(sent[0].need("Expires"), "0");
+    assert_eq!(world.shard.counts().subscriptions, 0);
+}
+
+#[test]
+fn names_are_forgotten_when_their_answer_is_over() {
+    let mut world = World::new();
+    let text = world
+        .subscribe_text("bob", 7000, "Expires: 0\r\n")
+        .replace("bob@127.0.0.1:7000>", "bob@bobs.example.net>");
+    world.say(&World::udp(7000), &text);
+    let address = "192.0.2.7".parse().expect("an address");
+    world
+        .shard
+        .handle_resolved(world.now, "bobs.example.net", &[address]);
+    world.run();
+    let notify = world.notifies(0).pop().expect("a NOTIFY");
+    world.ok(&notify);
+    world.advance(std::time::Duration::from_secs(300));
+    assert_eq!(world.shard.remembered(), 0);
+    assert_eq!(world.shard.poll_timeout(), None);
+}
