@@ -8,8 +8,10 @@ use crate::model::{DialogId, RequestId};
 /// What a NOTIFY says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notify {
-    /// In which dialog.
+    /// In which dialog, as the watcher began it.
     pub dialog: DialogId,
+    /// The same with the server's tag: the same SUBSCRIBE may make another one when it made none that had to be kept.
+    pub leg: DialogId,
     /// The presentity, as far as the model knows the dialog.
     pub presentity: Option<String>,
     /// The watcher, as far as the model knows the dialog.
@@ -70,8 +72,8 @@ pub enum Happening<'a> {
     Notified(&'a Notify),
     /// A response to a NOTIFY reaches the server.
     Heard {
-        /// In which dialog.
-        dialog: &'a DialogId,
+        /// In which dialog, with the server's tag.
+        leg: &'a DialogId,
         /// To which.
         cseq: u32,
         /// With what.
@@ -113,6 +115,8 @@ pub enum Happening<'a> {
         who: usize,
         /// What.
         event: &'a Event,
+        /// It ended what she wants to last.
+        wanted: bool,
     },
     /// It has been calm for long: everybody has had time to recover.
     Calm(&'a [Standing]),

@@ -417,7 +417,8 @@ impl World {
                 Output::Send { bytes, .. } => self.send_to_server(number, false, &bytes),
                 Output::Show(event) => {
                     self.note(|| format!("{number} sees {}", shown(&event)));
-                    if self.people[number].see(&event) {
+                    let wanted = self.people[number].see(&event);
+                    if wanted {
                         self.schedule(Duration::from_secs(10), Event::TryAgain(number));
                     }
                     self.witness.tell(
@@ -425,6 +426,7 @@ impl World {
                         &Happening::Shown {
                             who: number,
                             event: &event,
+                            wanted,
                         },
                     );
                 }

@@ -116,13 +116,14 @@ impl Witness {
             .filter(|message| !message.is_request())
             .and_then(read_answer);
         if let Some((dialog, cseq, status)) = &heard {
+            let leg = &format!("{dialog}|{}", notifier_tag(turn.message));
             if let Some(sent) = self.sent.get_mut(dialog).filter(|sent| sent.cseq == *cseq) {
                 sent.answered |= *status >= 200;
             }
             self.tell(
                 turn.at,
                 &Happening::Heard {
-                    dialog,
+                    leg,
                     cseq: *cseq,
                     status: *status,
                 },
@@ -439,6 +440,7 @@ impl Witness {
         Some(Notify {
             presentity: parties.map(|both| both.0.clone()),
             watcher: parties.map(|both| both.1.clone()),
+            leg: format!("{dialog}|{}", notifier_tag(Some(message))),
             dialog,
             cseq: message.cseq().ok()?.number,
             state: format!("{};{}", state.state, state.reason.unwrap_or_default()),
@@ -524,4 +526,10 @@ fn read_answer(message: &Message<'_>) -> Option<(DialogId, u32, u16)> {
     }
     let dialog = format!("{}|{}", message.call_id().ok()?, message.to().ok()?.tag()?);
     Some((dialog, cseq.number, message.status()?))
+}
+
+/// The server's tag in a NOTIFY, or in the answer to one.
+fn notifier_tag<'b>(message: Option<&Message<'b>>) -> &'b str {
+    let from = message.and_then(|message| message.from().ok());
+    from.and_then(|from| from.tag()).unwrap_or_default()
 }

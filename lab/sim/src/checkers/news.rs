@@ -38,7 +38,7 @@ pub(super) struct News {
 
 impl News {
     fn notified(&mut self, notify: &Notify) -> Result<(), String> {
-        let track = self.dialogs.entry(notify.dialog.clone()).or_default();
+        let track = self.dialogs.entry(notify.leg.clone()).or_default();
         if track.cseq == notify.cseq {
             return Ok(());
         }
@@ -47,7 +47,7 @@ impl News {
         if repeats && !track.asked && !track.unrecorded {
             return Err(format!(
                 "{}: CSeq {} says nothing new",
-                notify.dialog, notify.cseq
+                notify.leg, notify.cseq
             ));
         }
         track.presentity.clone_from(&notify.presentity);
@@ -92,21 +92,17 @@ impl Checker for News {
             Happening::Answered {
                 request,
                 status: 200..=299,
-                ..
+                tag,
             } if request.method == "SUBSCRIBE" => {
                 if self.granted.insert(request.id.clone(), ()).is_none() {
                     self.dialogs
-                        .entry(request.dialog.clone())
+                        .entry(format!("{}|{tag}", request.dialog))
                         .or_default()
                         .asked = true;
                 }
             }
-            Happening::Heard {
-                dialog,
-                cseq,
-                status,
-            } => {
-                if let Some(track) = self.dialogs.get_mut(*dialog)
+            Happening::Heard { leg, cseq, status } => {
+                if let Some(track) = self.dialogs.get_mut(*leg)
                     && track.cseq == *cseq
                     && *status >= 200
                 {

@@ -37,7 +37,7 @@ impl Checker for Order {
         let (Some(presentity), Some(watcher)) = (&notify.presentity, &notify.watcher) else {
             return Ok(());
         };
-        let (last, index) = self.told.get(&notify.dialog).copied().unwrap_or_default();
+        let (last, index) = self.told.get(&notify.leg).copied().unwrap_or_default();
         if last == notify.cseq {
             return Ok(());
         }
@@ -50,23 +50,21 @@ impl Checker for Order {
                 } else {
                     found
                 };
-                self.told
-                    .insert(notify.dialog.clone(), (notify.cseq, found));
+                self.told.insert(notify.leg.clone(), (notify.cseq, found));
                 Ok(())
             }
             None if hidden => {
-                self.told
-                    .insert(notify.dialog.clone(), (notify.cseq, index));
+                self.told.insert(notify.leg.clone(), (notify.cseq, index));
                 // Who may see is told the neutral document only while nothing is published.
                 Ok(())
             }
             None if model.find_view(presentity, 0, &notify.body).is_some() => Err(format!(
                 "{}: CSeq {} tells a state that is older than the one before",
-                notify.dialog, notify.cseq
+                notify.leg, notify.cseq
             )),
             None => Err(format!(
                 "{}: CSeq {} tells a state that {presentity} never had",
-                notify.dialog, notify.cseq
+                notify.leg, notify.cseq
             )),
         }
     }

@@ -36,7 +36,7 @@ impl Checker for Privacy {
             return Ok(());
         };
         // What was sent before the rules changed is sent again as it was.
-        if self.told.insert(notify.dialog.clone(), notify.cseq) == Some(notify.cseq) {
+        if self.told.insert(notify.leg.clone(), notify.cseq) == Some(notify.cseq) {
             return Ok(());
         }
         let may = model.decision(presentity, watcher) == Handling::Allow;

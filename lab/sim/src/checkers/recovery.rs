@@ -31,6 +31,7 @@ impl Checker for Recovery {
             // A passing failure is waited out, it does not end what a person asked for. (A fetch is over at once.)
             Happening::Shown {
                 who,
+                wanted: true,
                 event:
                     Event::Ended {
                         end:

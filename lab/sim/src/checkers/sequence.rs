@@ -26,23 +26,23 @@ pub(super) struct Sequence {
 
 impl Sequence {
     fn notified(&mut self, notify: &Notify) -> Result<(), String> {
-        let Some(track) = self.dialogs.get_mut(&notify.dialog) else {
+        let Some(track) = self.dialogs.get_mut(&notify.leg) else {
             let track = Track {
                 cseq: notify.cseq,
                 unanswered: true,
                 crashed: false,
                 restarted: false,
             };
-            self.dialogs.insert(notify.dialog.clone(), track);
+            self.dialogs.insert(notify.leg.clone(), track);
             return Ok(());
         };
         let (before, now) = (track.cseq, notify.cseq);
         if now < before {
-            return Err(format!("{}: CSeq {now} after {before}", notify.dialog));
+            return Err(format!("{}: CSeq {now} after {before}", notify.leg));
         }
         if now == before {
             return if track.restarted || track.crashed {
-                Err(format!("{}: CSeq {now} of the life before", notify.dialog))
+                Err(format!("{}: CSeq {now} of the life before", notify.leg))
             } else {
                 Ok(())
             };
@@ -50,13 +50,13 @@ impl Sequence {
         if now > before + 1 && !track.crashed {
             return Err(format!(
                 "{}: CSeq {now} after {before}, without a crash",
-                notify.dialog
+                notify.leg
             ));
         }
         if track.unanswered && !track.crashed && !track.restarted {
             return Err(format!(
                 "{}: CSeq {now} while {before} is unanswered",
-                notify.dialog
+                notify.leg
             ));
         }
         *track = Track {
@@ -87,11 +87,11 @@ impl Checker for Sequence {
         match happening {
             Happening::Notified(notify) => return self.notified(notify),
             Happening::Heard {
-                dialog,
+                leg,
                 cseq,
                 status: 200..,
             } => {
-                if let Some(track) = self.dialogs.get_mut(*dialog)
+                if let Some(track) = self.dialogs.get_mut(*leg)
                     && track.cseq == *cseq
                 {
                     track.unanswered = false;

@@ -61,24 +61,27 @@ impl Checker for Terminal {
             Happening::Answered {
                 request,
                 status: 200..=299,
-                ..
+                tag,
             } if request.method == "SUBSCRIBE" => {
-                let track = self.dialogs.entry(request.dialog.clone()).or_default();
+                let track = self
+                    .dialogs
+                    .entry(format!("{}|{tag}", request.dialog))
+                    .or_default();
                 track.granted = true;
                 track.fetch |= !request.in_dialog && request.expires == Some(0);
             }
             Happening::Notified(notify) => {
                 if let (Some(presentity), Some(watcher)) = (&notify.presentity, &notify.watcher) {
                     let both = (presentity.clone(), watcher.clone());
-                    self.watchers.insert(notify.dialog.clone(), both);
+                    self.watchers.insert(notify.leg.clone(), both);
                 }
-                let track = self.dialogs.entry(notify.dialog.clone()).or_default();
+                let track = self.dialogs.entry(notify.leg.clone()).or_default();
                 let is_new = track.newest < notify.cseq;
                 track.newest = track.newest.max(notify.cseq);
                 if is_new && !track.terminal.is_empty() && !std::mem::take(&mut track.again) {
                     return Err(format!(
                         "{}: CSeq {} after the end",
-                        notify.dialog, notify.cseq
+                        notify.leg, notify.cseq
                     ));
                 }
                 if is_new {
@@ -88,14 +91,10 @@ impl Checker for Terminal {
                     track.terminal.insert(notify.cseq);
                 }
             }
-            Happening::Heard {
-                dialog,
-                cseq,
-                status,
-            } => {
+            Happening::Heard { leg, cseq, status } => {
                 if let Some(track) = self
                     .dialogs
-                    .get_mut(*dialog)
+                    .get_mut(*leg)
                     .filter(|track| track.newest == *cseq)
                 {
                     track.answered = true;

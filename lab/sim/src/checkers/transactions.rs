@@ -56,7 +56,7 @@ impl Checker for Transactions {
             Happening::Notified(notify) => {
                 let first = self
                     .notifies
-                    .entry(notify.dialog.clone())
+                    .entry(notify.leg.clone())
                     .or_insert((notify.cseq, at));
                 if first.0 != notify.cseq {
                     *first = (notify.cseq, at);
@@ -64,7 +64,7 @@ impl Checker for Transactions {
                 if at.since(first.1) > NOTIFY_MAX {
                     return Err(format!(
                         "{}: CSeq {} is still repeated",
-                        notify.dialog, notify.cseq
+                        notify.leg, notify.cseq
                     ));
                 }
                 Ok(())
