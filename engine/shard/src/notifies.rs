@@ -40,7 +40,8 @@ struct Chosen {
     listener: ListenerId,
     /// A stream is taken for the size only (RFC 3261 §18.1.1).
     for_size: bool,
-    origin: Origin,
+    /// Whose Contact is the dialog's, whatever way this one NOTIFY takes.
+    home: (ListenerId, Transport),
 }
 
 impl Chosen {
@@ -49,8 +50,7 @@ impl Chosen {
         Way {
             via_transport: self.hop.transport.name(),
             sent_by: &face(self.listener).sent_by,
-            // Our Contact is the dialog's, whatever way this one NOTIFY takes.
-            contact: face(self.origin.listener).contact(self.origin.transport),
+            contact: face(self.home.0).contact(self.home.1),
             for_size: self.for_size,
             hop: window,
         }
@@ -171,8 +171,27 @@ impl Shard {
             hop,
             listener,
             for_size,
-            origin,
+            home: self.home_of(origin, listener),
         })
+    }
+
+    /// The listener that a dialog came by. After a start with others that is the first of its transport, else the one that sends.
+    fn home_of(&self, origin: Origin, sender: ListenerId) -> (ListenerId, Transport) {
+        let listeners = &self.settings.listeners;
+        let speaks = |id: &ListenerId| {
+            listeners
+                .get(usize::from(id.0))
+                .is_some_and(|listener| listener.transport == origin.transport)
+        };
+        let mut all = (0..listeners.len() as u16).map(ListenerId);
+        let same = Some(origin.listener)
+            .filter(speaks)
+            .or_else(|| all.find(speaks));
+        match (same, listeners.get(usize::from(sender.0))) {
+            (Some(same), _) => (same, origin.transport),
+            (None, Some(listener)) => (sender, listener.transport),
+            (None, None) => (sender, origin.transport),
+        }
     }
 
     /// What we send leaves by the listener its dialog came by, else by the first with that transport and family.

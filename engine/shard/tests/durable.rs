@@ -338,3 +338,17 @@ fn a_clock_set_back_revives_no_subscription_that_was_told_its_end() {
     }
     assert_eq!(world.shard.counts().subscriptions, 0);
 }
+
+#[test]
+fn a_dialog_has_a_contact_after_a_start_with_other_listeners() {
+    let mut world = World::new();
+    let text = world.subscribe_text("bob", 7000, "");
+    let sent = world.say(&World::tcp(7000), &text);
+    let contact = sent[1].need("Contact").to_owned();
+    world.ok(&sent[1]);
+    world.settings.listeners.remove(0);
+    world.crash();
+    world.publish_open("news");
+    let notify = world.notifies(0).pop().expect("news");
+    assert_eq!(notify.need("Contact"), contact);
+}
