@@ -227,7 +227,7 @@ impl EventState {
             self.resources[slot as usize].published = true;
             self.put_resource(slot, false);
         }
-        self.changed(now, slot);
+        self.changed(slot);
         self.published(slot, index)
     }
 
@@ -255,7 +255,7 @@ impl EventState {
         let index = publications.len() - 1;
         self.grant(now, slot, index, expires);
         self.put_publication(slot, index);
-        self.changed(now, slot);
+        self.changed(slot);
         self.published(slot, index)
     }
 
@@ -314,7 +314,7 @@ impl EventState {
             now.monotonic + RETRANSMISSIONS_LAST,
             Timer::Forget(publication.key),
         );
-        self.changed(now, slot);
+        self.changed(slot);
         self.release_resource(slot);
         // RFC 3903 §6 step 6: a removal's 200 still has an entity-tag, and Expires 0.
         Published {
@@ -324,7 +324,7 @@ impl EventState {
         }
     }
 
-    pub(crate) fn publication_expires(&mut self, now: Now, slot: u32, key: Key) {
+    pub(crate) fn publication_expires(&mut self, slot: u32, key: Key) {
         let Some(resource) = self.resources.get_mut(slot as usize) else {
             return;
         };
@@ -344,7 +344,7 @@ impl EventState {
             key,
             op: machine::Op::Remove,
         });
-        self.changed(now, slot);
+        self.changed(slot);
         self.release_resource(slot);
     }
 

@@ -286,7 +286,7 @@ impl EventState {
             if rewritten {
                 self.put_subscription(slot);
             }
-            self.end(context.now, slot, Reason::Timeout);
+            self.end(slot, Reason::Timeout);
             return Ok(Subscribed::ended(status, tag));
         }
         self.grant_subscription(context.now, slot, expires);
@@ -349,7 +349,7 @@ impl EventState {
         }
     }
 
-    pub(crate) fn subscription_expires(&mut self, now: Now, key: Key) {
+    pub(crate) fn subscription_expires(&mut self, key: Key) {
         let Some(slot) = self.by_key.get(&key).copied() else {
             return;
         };
@@ -362,12 +362,12 @@ impl EventState {
                 // at the next start, what the watcher was told is over.
                 self.lazy_records.push(record);
             }
-            self.end_began(now, slot);
+            self.end_began(slot);
         }
     }
 
     /// Ends a live subscription: the last NOTIFY is owed at once.
-    pub(crate) fn end(&mut self, now: Now, slot: u32, reason: Reason) {
+    pub(crate) fn end(&mut self, slot: u32, reason: Reason) {
         let subscription = &mut self.subscriptions[slot as usize];
         if subscription.phase != Phase::Live {
             return;
@@ -376,10 +376,10 @@ impl EventState {
         if let Some(record) = ending_record(subscription) {
             self.records.push(record);
         }
-        self.end_began(now, slot);
+        self.end_began(slot);
     }
 
-    fn end_began(&mut self, _now: Now, slot: u32) {
+    fn end_began(&mut self, slot: u32) {
         let subscription = &mut self.subscriptions[slot as usize];
         let (timer, phase) = (subscription.expiry.take(), subscription.phase);
         let watcher = subscription.watcher.clone();

@@ -210,12 +210,12 @@ impl EventState {
             .map(|(_, each)| each.key)
             .collect();
         for key in lapsed {
-            self.subscription_expires(now, key);
+            self.subscription_expires(key);
         }
         for slot in resources {
             self.owe_after_start(slot);
         }
-        self.redecide(now, decide);
+        self.redecide(decide);
     }
 
     /// Oldest acceptance first, as before; what lapsed while nobody ran is gone before anybody is told anything.
@@ -228,7 +228,7 @@ impl EventState {
             .map(|publication| publication.key)
             .collect();
         for key in lapsed {
-            self.publication_expires(now, slot, key);
+            self.publication_expires(slot, key);
         }
     }
 

@@ -7,7 +7,7 @@ use machine::settings::Handling;
 use machine::{Instant, Key, Now};
 use transaction::{ClientDue, NonInviteClient, Told};
 
-use crate::dialog::{Branch, NotifyHead, Tag};
+use crate::dialog::{Branch, NotifyHead};
 use crate::notifier::{handling_byte, key_of};
 use crate::resource::{AnsweredByAll, View};
 use crate::state::{EventState, RETRANSMISSIONS_LAST, Timer};
@@ -72,7 +72,7 @@ impl EventState {
     }
 
     /// The publications of a resource changed: everybody whose view changed is owed a NOTIFY.
-    pub(crate) fn changed(&mut self, _now: Now, slot: u32) {
+    pub(crate) fn changed(&mut self, slot: u32) {
         if !self.recompose(slot) {
             return;
         }
@@ -584,7 +584,7 @@ impl EventState {
     }
 
     /// The rules changed: every watcher is decided again (RFC 5025 §3.2.1; standards §1.4–1.6).
-    pub fn redecide(&mut self, now: Now, mut decide: impl FnMut(&str, &str) -> Option<Handling>) {
+    pub fn redecide(&mut self, mut decide: impl FnMut(&str, &str) -> Option<Handling>) {
         let slots: Vec<u32> = self
             .subscriptions
             .iter()
@@ -597,20 +597,20 @@ impl EventState {
             }
             let name = self.resources[subscription.resource as usize].name.clone();
             match decide(&name, &subscription.watcher) {
-                None => self.end(now, slot, Reason::NoResource),
-                Some(handling) => self.apply_handling(now, slot, handling),
+                None => self.end(slot, Reason::NoResource),
+                Some(handling) => self.apply_handling(slot, handling),
             }
         }
     }
 
-    pub(crate) fn apply_handling(&mut self, now: Now, slot: u32, handling: Handling) {
+    pub(crate) fn apply_handling(&mut self, slot: u32, handling: Handling) {
         let subscription = &mut self.subscriptions[slot as usize];
         let before = subscription.handling;
         if before == handling {
             return;
         }
         if handling == Handling::Block {
-            return self.end(now, slot, Reason::Rejected);
+            return self.end(slot, Reason::Rejected);
         }
         subscription.handling = handling;
         let (key, stored, resource) =
@@ -641,14 +641,14 @@ impl EventState {
     }
 
     /// Each watcher is told to subscribe again elsewhere (RFC 6665 §4.4.2, §4.1.3 "deactivated").
-    pub fn deactivate_all(&mut self, now: Now) {
+    pub fn deactivate_all(&mut self) {
         let slots: Vec<u32> = self
             .subscriptions
             .iter()
             .map(|(slot, _)| slot as u32)
             .collect();
         for slot in slots {
-            self.end(now, slot, Reason::Deactivated);
+            self.end(slot, Reason::Deactivated);
         }
     }
 
@@ -691,10 +691,5 @@ impl EventState {
     /// Whether records wait to be taken that an acknowledgement must wait for.
     pub fn has_records(&self) -> bool {
         !self.records.is_empty()
-    }
-
-    /// Our tag, when `key` is a subscription's.
-    pub fn tag(&self, key: Key) -> Option<Tag> {
-        self.subscription(key).map(Subscription::tag)
     }
 }

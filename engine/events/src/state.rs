@@ -399,9 +399,9 @@ impl EventState {
             };
             match timer {
                 Timer::PublicationExpires { resource, key } => {
-                    self.publication_expires(now, resource, key)
+                    self.publication_expires(resource, key)
                 }
-                Timer::SubscriptionExpires(key) => self.subscription_expires(now, key),
+                Timer::SubscriptionExpires(key) => self.subscription_expires(key),
                 Timer::SubscriptionWakes(key) => self.subscription_wakes(now, key),
                 Timer::Forget(key) => self.remove_lazily(key),
                 Timer::ForgetChanges => self.done.clear(),

@@ -315,9 +315,8 @@ impl Shard {
         self.settings = settings;
         let directory = &self.directory;
         self.events.handle_presence(|name| directory.presence(name));
-        self.events.redecide(now, |presentity, watcher| {
-            decide(directory, presentity, watcher)
-        });
+        self.events
+            .redecide(|presentity, watcher| decide(directory, presentity, watcher));
     }
 
     /// Memory or disk is full, or no longer.
@@ -335,7 +334,7 @@ impl Shard {
     pub fn handle_drain(&mut self, now: Now) {
         self.begin(now);
         self.duty = Duty::Stopping;
-        self.events.deactivate_all(now);
+        self.events.deactivate_all();
     }
 
     /// Nothing is owed, unanswered, or waits for durability.
@@ -357,8 +356,8 @@ impl Shard {
         self.begin(now);
         self.events.handle_timeout(now);
         self.transactions.handle_timeout(now.monotonic);
-        self.hops.handle_timeout(now.monotonic);
         self.merged.handle_timeout(now.monotonic);
+        self.hops.handle_timeout(now.monotonic);
         self.repeat_answers_to_invites();
         self.leave_hops();
     }
@@ -391,8 +390,8 @@ impl Shard {
         let deadlines = [
             self.events.poll_timeout(),
             self.transactions.poll_timeout(),
-            self.hops.poll_timeout(),
             self.merged.poll_timeout(),
+            self.hops.poll_timeout(),
         ];
         deadlines.into_iter().flatten().min()
     }
