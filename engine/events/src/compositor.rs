@@ -42,17 +42,8 @@ impl EventState {
         change: LastChange,
     ) -> Result<Published, Rejection> {
         let now = context.now;
-        if let Some(Done::Published {
-            entity_tag: tag,
-            partition,
-            expires,
-        }) = self.already_done(change)
-        {
-            return Ok(Published {
-                entity_tag: entity_tag(*partition, *tag),
-                expires: *expires,
-                key: None,
-            });
+        if let Some(published) = self.published_before(change) {
+            return Ok(published);
         }
         // RFC 3903 §6 step 2.
         let package = self.package(request)?;
@@ -104,6 +95,22 @@ impl EventState {
                 }
                 Ok(self.add_publication(context, slot, expires, document, change))
             }
+        }
+    }
+
+    /// The same request again, after a crash: the same answer, and nothing is published twice.
+    fn published_before(&self, change: LastChange) -> Option<Published> {
+        match self.already_done(change)? {
+            Done::Published {
+                entity_tag: tag,
+                partition,
+                expires,
+            } => Some(Published {
+                entity_tag: entity_tag(*partition, *tag),
+                expires: *expires,
+                key: None,
+            }),
+            Done::Subscribed(_) | Done::Unsubscribed { .. } => None,
         }
     }
 

@@ -91,8 +91,12 @@ impl EventState {
     /// The same request again, after a crash: the same answer, and nothing begins twice.
     fn subscribed_before(&self, context: Context<'_>, change: LastChange) -> Option<Subscribed> {
         match self.already_done(change)? {
-            Done::Subscribed(key) => {
-                let subscription = &self.subscriptions[*self.by_key.get(key)? as usize];
+            Done::Subscribed { tag } => {
+                let Some(slot) = self.by_key.get(&key_of(*tag)) else {
+                    // It was there after the start, and is over since.
+                    return Some(Subscribed::ended(200, *tag));
+                };
+                let subscription = &self.subscriptions[*slot as usize];
                 let status = status(context.presence, subscription.handling);
                 Some(Subscribed {
                     status,

@@ -167,7 +167,9 @@ impl EventState {
         subscription.expires_at = now.monotonic + left;
         let (change, phase, asked) = (subscription.change, subscription.phase, subscription.asked);
         let done = match phase {
-            Phase::Live => Done::Subscribed(key),
+            Phase::Live => Done::Subscribed {
+                tag: subscription.tag(),
+            },
             Phase::Ending(_) => Done::Unsubscribed {
                 tag: subscription.tag(),
             },

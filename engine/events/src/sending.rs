@@ -592,11 +592,14 @@ impl EventState {
             .collect();
         for slot in slots {
             let subscription = &self.subscriptions[slot as usize];
-            if subscription.phase != Phase::Live {
-                continue;
-            }
+            let is_live = subscription.phase == Phase::Live;
             let name = self.resources[subscription.resource as usize].name.clone();
             match decide(&name, &subscription.watcher) {
+                // The last NOTIFY tells no more than she may see now.
+                handling if !is_live => {
+                    self.subscriptions[slot as usize].handling =
+                        handling.unwrap_or(Handling::Block);
+                }
                 None => self.end(slot, Reason::NoResource),
                 Some(handling) => self.apply_handling(slot, handling),
             }

@@ -82,7 +82,9 @@ pub(crate) enum Done {
         partition: Partition,
         expires: u32,
     },
-    Subscribed(Key),
+    Subscribed {
+        tag: crate::dialog::Tag,
+    },
     Unsubscribed {
         tag: crate::dialog::Tag,
     },

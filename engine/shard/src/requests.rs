@@ -113,7 +113,35 @@ impl Shard {
             );
             return Ok(());
         }
+        self.admit(request)?;
         match method {
+            Method::Publish => self.publish(flow, request, transaction),
+            Method::Subscribe => self.subscribe(flow, request, transaction),
+            _ => {
+                self.is_served(request)?;
+                let abilities = self.abilities();
+                let fields: Vec<(Name, &str)> = abilities
+                    .iter()
+                    .map(|(name, value)| (*name, value.as_str()))
+                    .collect();
+                self.answer(
+                    flow,
+                    request,
+                    transaction,
+                    200,
+                    None,
+                    &fields,
+                    Grants::Nothing,
+                    false,
+                );
+                Ok(())
+            }
+        }
+    }
+
+    /// What holds for every method that we handle, before anybody looks at what is asked.
+    fn admit(&mut self, request: &Message<'_>) -> Result<(), Rejection> {
+        match request.method() {
             Method::Subscribe | Method::Publish | Method::Options => {}
             Method::Other(_) => return Err(Rejection::new(501, "").with(Name::Allow, ALLOW)),
             _ => return Err(Rejection::new(405, "").with(Name::Allow, ALLOW)),
@@ -140,29 +168,7 @@ impl Shard {
         if !required.is_empty() {
             return Err(Rejection::new(420, "").with(Name::Unsupported, required.join(", ")));
         }
-        match method {
-            Method::Publish => self.publish(flow, request, transaction),
-            Method::Subscribe => self.subscribe(flow, request, transaction),
-            _ => {
-                self.is_served(request)?;
-                let abilities = self.abilities();
-                let fields: Vec<(Name, &str)> = abilities
-                    .iter()
-                    .map(|(name, value)| (*name, value.as_str()))
-                    .collect();
-                self.answer(
-                    flow,
-                    request,
-                    transaction,
-                    200,
-                    None,
-                    &fields,
-                    Grants::Nothing,
-                    false,
-                );
-                Ok(())
-            }
-        }
+        Ok(())
     }
 
     /// RFC 3261 §11.2: OPTIONS to us, or to a user or a domain that we serve; 404 for anybody else.
