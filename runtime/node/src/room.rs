@@ -25,6 +25,10 @@ pub(crate) async fn watch_room(shared: Arc<Shared>, store: Arc<dyn Store>, room:
         if now == before {
             continue;
         }
+        // A store that closes takes nothing any more; that is no lack of room to be warned of.
+        if shared.is_stopping() {
+            return;
+        }
         match now {
             Room::Full(what) => tracing::warn!(what, "new state is refused"),
             Room::Plenty => tracing::info!("new state is taken again"),

@@ -83,6 +83,10 @@ impl Shared {
         }
     }
 
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.readiness.get() == Err("stopping")
+    }
+
     pub(crate) fn routing(&self) -> Arc<Routing> {
         Arc::clone(&self.routing.read().unwrap_or_else(PoisonError::into_inner))
     }
