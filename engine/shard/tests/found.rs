@@ -83,3 +83,31 @@ fn names_are_forgotten_when_their_answer_is_over() {
     assert_eq!(world.shard.remembered(), 0);
     assert_eq!(world.shard.poll_timeout(), None);
 }
+
+#[test]
+fn a_subscription_that_was_there_after_a_start_and_ended_begins_nothing_either() {
+    let mut world = World::new();
+    let text = world.subscribe_text("bob", 7000, "Expires: 600\r\n");
+    world.say(&World::udp(7000), &text);
+    world.crash();
+    let notify = world.notifies(0).pop().expect("a NOTIFY");
+    world.respond(&notify, 481, "");
+    assert_eq!(world.shard.counts().subscriptions, 0);
+    let sent = world.say(&World::udp(7000), &text);
+    assert_eq!(sent.len(), 1, "an answer, and nothing begins: {sent:#?}");
+    assert_eq!(world.shard.counts().subscriptions, 0);
+}
+
+#[test]
+fn the_last_notify_of_who_was_blocked_meanwhile_tells_nothing() {
+    let mut world = World::new();
+    world.publish_open("secret");
+    world.watch("bob", 7000, "Expires: 60\r\n");
+    world.settings.domains[0].presence.default_handling = Handling::Block;
+    // Nobody runs while it lapses and the rules change.
+    world.now.wall = world.now.wall + std::time::Duration::from_secs(90);
+    world.crash();
+    let last = world.notifies(0).pop().expect("a NOTIFY");
+    assert!(last.need("Subscription-State").starts_with("terminated"));
+    assert!(!last.body.contains("secret"), "{}", last.body);
+}
