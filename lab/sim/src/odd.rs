@@ -1,6 +1,6 @@
 //! A peer that follows a script: it subscribes and publishes by hand, repeats itself, and answers NOTIFYs as it likes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use sip::{Message, Name, response_to};
@@ -36,6 +36,8 @@ pub(crate) struct Odd {
     entity_tag: Option<String>,
     serial: u32,
     answered: BTreeSet<String>,
+    /// What it answered to each NOTIFY: the same again.
+    said: BTreeMap<(String, u32), u16>,
 }
 
 impl Odd {
@@ -49,6 +51,7 @@ impl Odd {
             entity_tag: None,
             serial: 0,
             answered: BTreeSet::new(),
+            said: BTreeMap::new(),
         }
     }
 
@@ -187,23 +190,21 @@ impl Odd {
             if self.answers == 0 {
                 return None;
             }
-            let mut out = Vec::new();
-            let mut writer = response_to(
-                &mut out,
-                &message,
-                self.answers,
-                "",
-                Some("odd"),
-                Some(from),
+            let which = (
+                message.call_id().ok()?.to_owned(),
+                message.cseq().ok()?.number,
             );
-            if self.answers == 503 {
-                writer.header(Name::RetryAfter, "20");
-            }
-            writer.end(0);
-            // It is refused once: then the peer has mended itself.
+            let status = *self.said.entry(which).or_insert(self.answers);
+            // It refuses once; then it has mended itself.
             if matches!(self.answers, 500 | 503 | 486) {
                 self.answers = 200;
             }
+            let mut out = Vec::new();
+            let mut writer = response_to(&mut out, &message, status, "", Some("odd"), Some(from));
+            if status == 503 {
+                writer.header(Name::RetryAfter, "20");
+            }
+            writer.end(0);
             return Some(out);
         }
         let status = message.status().filter(|status| *status >= 200)?;

@@ -334,14 +334,11 @@ impl Witness {
             ("NOTIFY refused", (_, Some(dialog))) => changes.push(Change::Ended(dialog.clone())),
             _ => {
                 // It was unanswered for long: the one that is unanswered for longest.
-                let unanswered = self
-                    .sent
-                    .iter()
-                    .filter(|(id, sent)| {
-                        !sent.answered && is_theirs(id) && self.model.live.dialogs.contains_key(*id)
-                    })
-                    .min_by_key(|(_, sent)| sent.since)
-                    .map(|(id, _)| id.clone());
+                let theirs = self.model.live.dialogs.keys().filter(|id| is_theirs(id));
+                let unanswered = theirs
+                    .filter(|id| self.sent.get(*id).is_none_or(|sent| !sent.answered))
+                    .min_by_key(|id| self.sent.get(*id).map_or(turn.at, |sent| sent.since))
+                    .cloned();
                 changes.extend(unanswered.map(Change::Ended));
                 self.tell(
                     turn.at,
@@ -458,6 +455,7 @@ impl Witness {
         let pending = self.model.pending();
         self.model.crashed(kept);
         self.seen.clear();
+        self.sent.clear();
         self.tell(at, &Happening::Crashed { pending });
     }
 
@@ -466,6 +464,7 @@ impl Witness {
         let pending = self.model.pending() as u64;
         self.model.crashed(pending);
         self.seen.clear();
+        self.sent.clear();
         self.tell(at, &Happening::Stopped { hasty });
     }
 

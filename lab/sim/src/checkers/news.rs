@@ -105,10 +105,11 @@ impl Checker for News {
                 if let Some(track) = self.dialogs.get_mut(*leg)
                     && track.cseq == *cseq
                     && *status >= 200
+                    // A second answer to the same NOTIFY counts for nothing.
+                    && std::mem::take(&mut track.unanswered)
                 {
                     if *status < 300 {
                         track.accepted = Some(track.said.clone());
-                        track.unanswered = false;
                     } else {
                         track.accepted = None;
                         track.over |= *status == 481;
