@@ -110,7 +110,7 @@ impl EventState {
                 expires: *expires,
                 key: None,
             }),
-            Done::Subscribed(_) | Done::Unsubscribed { .. } => None,
+            Done::Subscribed { .. } | Done::Unsubscribed { .. } => None,
         }
     }
 
