@@ -173,11 +173,16 @@ fn install(_: &mut Run<'_>) -> Tally {
     }
 }
 
-/// The README's tour needs the demo's own ports.
+/// The README's tour shows the demo on its own ports. Where somebody else has them it is skipped, also in CI: a test must not
+/// depend on a port being free.
 fn take_tour(run: &mut Run<'_>) -> Tally {
     if let Some(why) = tour::occupied() {
-        println!("{why}");
-        return without_it();
+        println!("skipped: tour: {why}");
+        return Tally {
+            passed: 0,
+            failed: 0,
+            skipped: 1,
+        };
     }
     let taken = tour::check(run.root);
     let (Ok(said) | Err(said)) = &taken;

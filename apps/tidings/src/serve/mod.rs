@@ -286,10 +286,10 @@ mod tests {
 
     use super::*;
 
-    /// Run by the test below in a process of its own.
-    #[test]
-    #[ignore = "ends the process"]
-    fn breaks_a_promise_on_a_thread() {
+    /// Set in the process of its own that the test below starts: this very test binary, which then dies.
+    const DIES: &str = "TIDINGS_TEST_BREAKS_A_PROMISE";
+
+    fn break_a_promise_on_a_thread() -> ! {
         let log = configuration::read(None, &Overrides::default())
             .map(|reading| reading.configuration.log)
             .unwrap();
@@ -306,10 +306,14 @@ mod tests {
 
     #[test]
     fn a_broken_promise_on_any_thread_ends_the_process_with_a_line() {
+        if std::env::var_os(DIES).is_some() {
+            break_a_promise_on_a_thread();
+        }
         let mut command = Command::new(std::env::current_exe().unwrap());
-        let name = "serve::tests::breaks_a_promise_on_a_thread";
+        let name = "serve::tests::a_broken_promise_on_any_thread_ends_the_process_with_a_line";
         let output = command
-            .args(["--ignored", "--nocapture", "--exact", name])
+            .args(["--nocapture", "--exact", name])
+            .env(DIES, "1")
             .env_remove("TIDINGS_LOG")
             .output()
             .unwrap();

@@ -70,7 +70,7 @@ impl Reader<'_> {
             self.say(place.warning(
                 &at.key,
                 format!(
-                    "{address} is beyond loopback, and there are neither users nor trusted peers: every request will get 401; \
+                    "{address} is beyond loopback, and there are neither users nor trusted peers: every request will get 403; \
                      write, under [identity]: trusted_peers = [\"10.0.0.0/24\"]"
                 ),
             ));
