@@ -194,7 +194,6 @@ fn what_is_not_built_says_so() {
             "alice@example.com",
         ],
         &["interop", "--list"],
-        &["bench", "--help"],
         &["ladder", "a.pcap"],
         &["trace", "alice@example.com"],
     ] {
@@ -575,6 +574,20 @@ fn check_examines_a_data_folder() {
         (&report["good"], &report["starts"]),
         (&Value::Bool(true), &Value::from(1))
     );
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, _, error) = run(folder.path(), &["check", "--data", "nowhere"]);
+    assert_eq!(
+        (code, error.as_str()),
+        (
+            2,
+            "tidings: nowhere: no such folder; --data names a server's data folder\n"
+        )
+    );
+    assert!(!folder.path().join("nowhere").exists());
 }
 
 #[test]

@@ -72,6 +72,18 @@ fn show(problems: &Problems, as_json: bool, entries: Option<&[configuration::Ent
 
 /// `--data DIR`: how a store is. Changes nothing.
 fn data(folder: &Path, as_json: bool) -> u8 {
+    if !folder.is_dir() {
+        let wrong = format!(
+            "{}: no such folder; --data names a server's data folder",
+            folder.display()
+        );
+        if as_json {
+            println!("{}", json!({ "good": false, "error": wrong }));
+        } else {
+            eprintln!("tidings: {wrong}");
+        }
+        return exit::USAGE;
+    }
     let report = match store::examine(folder) {
         Ok(report) => report,
         Err(error) => {
