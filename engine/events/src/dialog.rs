@@ -351,7 +351,11 @@ pub fn contact_of<'b>(request: &Message<'b>) -> Result<&'b str, Rejection> {
     match Uri::parse(contact.uri) {
         // RFC 3261 §19.1.1: it becomes the Request-URI of each NOTIFY, which has no headers.
         Ok(uri) if uri.headers.is_some() => Err(Rejection::new(400, "Contact with headers")),
-        Ok(uri) if matches!(uri.scheme, sip::Scheme::Sip | sip::Scheme::Sips) => Ok(contact.uri),
+        Ok(uri) if uri.scheme == sip::Scheme::Sip => Ok(contact.uri),
+        // RFC 3261 §19.1: every hop to a sips target is TLS, which no listener speaks: better refused than sent in the clear.
+        Ok(uri) if uri.scheme == sip::Scheme::Sips => {
+            Err(Rejection::new(400, "A sips Contact needs TLS"))
+        }
         _ => Err(Rejection::new(400, "Contact is not a SIP URI")),
     }
 }

@@ -324,6 +324,10 @@ enum Next {
 /// The topmost Route, else the remote target (RFC 3261 §8.1.2), as far as its URI tells.
 fn next_hop(subscription: &Subscription) -> Option<Next> {
     let uri = Uri::parse(subscription.dialog.next_hop()).ok()?;
+    if uri.scheme == sip::Scheme::Sips {
+        // A route that needs TLS: nothing goes there in the clear.
+        return None;
+    }
     let transport = match uri.param("transport") {
         Some(name) if name.eq_ignore_ascii_case("tcp") => Some(Transport::Tcp),
         Some(name) if name.eq_ignore_ascii_case("udp") => Some(Transport::Udp),

@@ -30,143 +30,151 @@ fn publish(world: &mut World, fields: &str, body: &str, edit: impl Fn(&str) -> S
         .expect("an answer")
 }
 
+type Row = (
+    &'static str,
+    fn(&str) -> String,
+    u16,
+    &'static [(&'static str, &'static str)],
+);
+
+const ROWS: &[Row] = &[
+    (
+        "unknown event",
+        |t| t.replace("Event: presence", "Event: weather"),
+        489,
+        &[("Allow-Events", "presence")],
+    ),
+    (
+        "no event",
+        |t| t.replace("Event: presence\r\n", ""),
+        489,
+        &[("Allow-Events", "presence")],
+    ),
+    (
+        "a template of it",
+        |t| t.replace("Event: presence", "Event: presence.winfo"),
+        489,
+        &[],
+    ),
+    (
+        "unknown domain",
+        |t| {
+            t.replace(
+                "SUBSCRIBE sip:alice@example.com",
+                "SUBSCRIBE sip:alice@example.org",
+            )
+        },
+        404,
+        &[],
+    ),
+    (
+        "nobody",
+        |t| {
+            t.replace(
+                "SUBSCRIBE sip:alice@example.com",
+                "SUBSCRIBE sip:example.com",
+            )
+        },
+        404,
+        &[],
+    ),
+    (
+        "types we lack",
+        |t| t.replace("Event:", "Accept: text/plain\r\nEvent:"),
+        406,
+        &[("Accept", "application/pidf+xml")],
+    ),
+    (
+        "any type",
+        |t| t.replace("Event:", "Accept: text/plain, */*;q=0.1\r\nEvent:"),
+        200,
+        &[],
+    ),
+    (
+        "refused type",
+        |t| t.replace("Event:", "Accept: application/pidf+xml;q=0\r\nEvent:"),
+        406,
+        &[],
+    ),
+    (
+        "extension",
+        |t| t.replace("Event:", "Require: eventlist, x\r\nEvent:"),
+        420,
+        &[("Unsupported", "eventlist, x")],
+    ),
+    (
+        "no contact",
+        |t| t.replace("Contact: <sip:bob@127.0.0.1:7000>\r\n", ""),
+        400,
+        &[],
+    ),
+    (
+        "sips contact",
+        |t| t.replace("Contact: <sip:", "Contact: <sips:"),
+        400,
+        &[],
+    ),
+    (
+        "mail contact",
+        |t| {
+            t.replace(
+                "Contact: <sip:bob@127.0.0.1:7000>",
+                "Contact: <mailto:bob@example.com>",
+            )
+        },
+        400,
+        &[],
+    ),
+    (
+        "foreign dialog",
+        |t| {
+            t.replace(
+                "To: <sip:alice@example.com>",
+                "To: <sip:alice@example.com>;tag=x",
+            )
+        },
+        481,
+        &[],
+    ),
+    (
+        "scheme",
+        |t| {
+            t.replace(
+                "SUBSCRIBE sip:alice@example.com",
+                "SUBSCRIBE http://example.com",
+            )
+        },
+        416,
+        &[],
+    ),
+    (
+        "version",
+        |t| t.replace("example.com SIP/2.0\r\n", "example.com SIP/3.0\r\n"),
+        505,
+        &[],
+    ),
+    (
+        "no expiry",
+        |t| t.replace("Event:", "Expires: soon\r\nEvent:"),
+        400,
+        &[],
+    ),
+    (
+        "body",
+        |t| {
+            t.replace(
+                "Content-Length: 0\r\n\r\n",
+                "Content-Type: a/b\r\nContent-Length: 1\r\n\r\nx",
+            )
+        },
+        415,
+        &[("Accept", "")],
+    ),
+];
+
 #[test]
 fn subscribe_is_refused_in_the_right_words() {
-    type Row = (
-        &'static str,
-        fn(&str) -> String,
-        u16,
-        &'static [(&'static str, &'static str)],
-    );
-    let rows: &[Row] = &[
-        (
-            "unknown event",
-            |t| t.replace("Event: presence", "Event: weather"),
-            489,
-            &[("Allow-Events", "presence")],
-        ),
-        (
-            "no event",
-            |t| t.replace("Event: presence\r\n", ""),
-            489,
-            &[("Allow-Events", "presence")],
-        ),
-        (
-            "a template of it",
-            |t| t.replace("Event: presence", "Event: presence.winfo"),
-            489,
-            &[],
-        ),
-        (
-            "unknown domain",
-            |t| {
-                t.replace(
-                    "SUBSCRIBE sip:alice@example.com",
-                    "SUBSCRIBE sip:alice@example.org",
-                )
-            },
-            404,
-            &[],
-        ),
-        (
-            "nobody",
-            |t| {
-                t.replace(
-                    "SUBSCRIBE sip:alice@example.com",
-                    "SUBSCRIBE sip:example.com",
-                )
-            },
-            404,
-            &[],
-        ),
-        (
-            "types we lack",
-            |t| t.replace("Event:", "Accept: text/plain\r\nEvent:"),
-            406,
-            &[("Accept", "application/pidf+xml")],
-        ),
-        (
-            "any type",
-            |t| t.replace("Event:", "Accept: text/plain, */*;q=0.1\r\nEvent:"),
-            200,
-            &[],
-        ),
-        (
-            "refused type",
-            |t| t.replace("Event:", "Accept: application/pidf+xml;q=0\r\nEvent:"),
-            406,
-            &[],
-        ),
-        (
-            "extension",
-            |t| t.replace("Event:", "Require: eventlist, x\r\nEvent:"),
-            420,
-            &[("Unsupported", "eventlist, x")],
-        ),
-        (
-            "no contact",
-            |t| t.replace("Contact: <sip:bob@127.0.0.1:7000>\r\n", ""),
-            400,
-            &[],
-        ),
-        (
-            "mail contact",
-            |t| {
-                t.replace(
-                    "Contact: <sip:bob@127.0.0.1:7000>",
-                    "Contact: <mailto:bob@example.com>",
-                )
-            },
-            400,
-            &[],
-        ),
-        (
-            "foreign dialog",
-            |t| {
-                t.replace(
-                    "To: <sip:alice@example.com>",
-                    "To: <sip:alice@example.com>;tag=x",
-                )
-            },
-            481,
-            &[],
-        ),
-        (
-            "scheme",
-            |t| {
-                t.replace(
-                    "SUBSCRIBE sip:alice@example.com",
-                    "SUBSCRIBE http://example.com",
-                )
-            },
-            416,
-            &[],
-        ),
-        (
-            "version",
-            |t| t.replace("example.com SIP/2.0\r\n", "example.com SIP/3.0\r\n"),
-            505,
-            &[],
-        ),
-        (
-            "no expiry",
-            |t| t.replace("Event:", "Expires: soon\r\nEvent:"),
-            400,
-            &[],
-        ),
-        (
-            "body",
-            |t| {
-                t.replace(
-                    "Content-Length: 0\r\n\r\n",
-                    "Content-Type: a/b\r\nContent-Length: 1\r\n\r\nx",
-                )
-            },
-            415,
-            &[("Accept", "")],
-        ),
-    ];
-    for (what, edit, status, fields) in rows {
+    for (what, edit, status, fields) in ROWS {
         let mut world = World::new();
         let answer = subscribe(&mut world, edit);
         assert_eq!(answer.status(), *status, "{what}: {}", answer.head);

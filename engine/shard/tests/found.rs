@@ -111,3 +111,38 @@ fn the_last_notify_of_who_was_blocked_meanwhile_tells_nothing() {
     assert!(last.need("Subscription-State").starts_with("terminated"));
     assert!(!last.body.contains("secret"), "{}", last.body);
 }
+
+#[test]
+fn a_clock_that_steps_while_nobody_runs_lets_nothing_be_done_twice() {
+    let mut world = World::new();
+    let text = world.publish_text(
+        "Content-Type: application/pidf+xml\r\nExpires: 86400\r\n",
+        &world::pidf("open", "once"),
+    );
+    let before = world.say(&World::udp(6000), &text);
+    world.now.wall = world.now.wall + std::time::Duration::from_secs(3600);
+    world.crash();
+    let after = world.say(&World::udp(6000), &text);
+    assert_eq!(before[0].need("SIP-ETag"), after[0].need("SIP-ETag"));
+    assert_eq!(world.shard.counts().publications, 1);
+}
+
+#[test]
+fn refreshes_use_up_no_tries_to_find_a_name() {
+    let mut world = World::new();
+    let text = world
+        .subscribe_text("bob", 7000, "Expires: 600\r\n")
+        .replace("bob@127.0.0.1:7000>", "bob@bobs.example.net>");
+    let answer = world.say(&World::udp(7000), &text)[0].clone();
+    for cseq in 2..8 {
+        world
+            .shard
+            .handle_resolved(world.now, "bobs.example.net", &[]);
+        world.run();
+        let text = world
+            .resubscribe_text("bob", 7000, &answer, cseq, "Expires: 600\r\n")
+            .replace("bob@127.0.0.1:7000>", "bob@bobs.example.net>");
+        assert_eq!(world.say(&World::udp(7000), &text)[0].status(), 200);
+        assert_eq!(world.shard.counts().subscriptions, 1);
+    }
+}
