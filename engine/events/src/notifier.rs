@@ -283,6 +283,7 @@ impl EventState {
         subscription.asked = asked;
         // She is there again: what held NOTIFYs back no longer does.
         subscription.hold_until = None;
+        subscription.failures = 0;
         subscription.change = change;
         self.resources[subscription.resource as usize].asked = asked;
         let status = status(context.presence, subscription.handling);

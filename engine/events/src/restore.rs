@@ -111,7 +111,7 @@ impl EventState {
                         partition: key.partition(),
                         expires: 0,
                     };
-                    self.remember(now, change, done);
+                    self.remember(change, done);
                     self.timers
                         .set(now.monotonic + RETRANSMISSIONS_LAST, Timer::Forget(key));
                     return Ok(());
@@ -126,7 +126,7 @@ impl EventState {
             partition: key.partition(),
             expires: publication.granted,
         };
-        self.remember(now, publication.change, done);
+        self.remember(publication.change, done);
         let timer = Timer::PublicationExpires {
             resource: slot,
             key,
@@ -152,7 +152,6 @@ impl EventState {
             if !apply(&mut subscription, appended)? {
                 // It ended by a request, and the last NOTIFY was answered: only the request's answer is remembered.
                 self.remember(
-                    now,
                     subscription.change,
                     Done::Unsubscribed {
                         tag: subscription.tag(),
@@ -174,7 +173,7 @@ impl EventState {
                 tag: subscription.tag(),
             },
         };
-        self.remember(now, change, done);
+        self.remember(change, done);
         let at = subscription.expires_at;
         let slot = self.insert(subscription);
         let newest = &mut self.resources[resource as usize].asked;
@@ -186,9 +185,9 @@ impl EventState {
         Ok(())
     }
 
-    fn remember(&mut self, now: Now, change: LastChange, done: Done) {
-        // 64·T1 since then, by a wall clock that may have stepped: rather remembered too long.
-        if now.wall.since(change.at) < RETRANSMISSIONS_LAST && change.fingerprint.0 != 0 {
+    fn remember(&mut self, change: LastChange, done: Done) {
+        // For 64·T1 from the start on, whatever the wall clock says: it may have stepped while nobody ran.
+        if change.fingerprint.0 != 0 {
             self.done.insert(change.fingerprint, done);
         }
     }
