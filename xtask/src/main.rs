@@ -1,6 +1,7 @@
 //! The project's own commands: `cargo xtask test`, `cargo xtask tidy`, `cargo xtask install`.
 
 mod packages;
+mod sim;
 mod steps;
 mod tally;
 mod tidy;
@@ -14,6 +15,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                    (--quick leaves out the documentation and the peers)
   tidy             the arrows between floors, room labels, sizes, names, what is nowhere to be found
   tour [--write]   the README's tour, run and compared; or what a run says, written into it
+  sim [--seeds N] [--seed S] [--jobs J] [--keep-going]
+                   stories in the simulated world, by their seeds; a broken promise is told as short as it gets
   install          the Debian packages that the tests with peers need";
 
 fn main() -> ExitCode {
@@ -27,6 +30,7 @@ fn main() -> ExitCode {
         ["tour"] => tour::run(&root, false),
         ["tour", "--write"] => tour::run(&root, true),
         ["install"] => packages::run(),
+        ["sim", words @ ..] => sim::run(&root, words),
         _ => {
             eprintln!("{USAGE}");
             ExitCode::from(2)

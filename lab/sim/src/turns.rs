@@ -43,7 +43,6 @@ impl World {
         self.witness.turn(&Turn {
             at,
             now,
-            shard,
             message,
             outputs: &outputs,
         });

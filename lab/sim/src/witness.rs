@@ -58,8 +58,6 @@ pub(crate) struct Turn<'a> {
     pub at: Instant,
     /// What the shard's clocks showed.
     pub now: Now,
-    /// Which shard.
-    pub shard: u16,
     /// The message that was its input.
     pub message: Option<&'a Message<'a>>,
     /// What it wants done.
@@ -130,13 +128,13 @@ impl Witness {
             );
         }
         let mut changes = Vec::new();
+        self.refreshed(turn, request.as_ref(), &mut changes);
         for output in turn.outputs {
             if let Output::Record(event) = output {
                 let heard = heard.as_ref().map(|(dialog, _, _)| dialog);
                 self.recorded(turn, request.as_ref(), heard, event, &mut changes);
             }
         }
-        self.refreshed(turn, request.as_ref(), &mut changes);
         let mut presentities = BTreeSet::new();
         for change in &changes {
             match change {
