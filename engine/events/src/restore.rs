@@ -98,6 +98,13 @@ impl EventState {
             let mut fields = Decoder::new(appended);
             match fields.u8()? {
                 b'r' => {
+                    // A late copy of an earlier request is recognised too.
+                    let done = Done::Published {
+                        entity_tag: publication.entity_tag,
+                        partition: key.partition(),
+                        expires: publication.granted,
+                    };
+                    self.remember(publication.change, done);
                     publication.entity_tag = fields.u64()?;
                     publication.granted = fields.u32()?;
                     publication.deadline = fields.wall()?;
@@ -149,6 +156,11 @@ impl EventState {
         let mut subscription = read_subscription(key, resource, fields)?;
         subscription.appends = u8::try_from(rest.len()).unwrap_or(u8::MAX);
         for appended in rest {
+            // A late copy of an earlier request is recognised too.
+            let done = Done::Subscribed {
+                tag: subscription.tag(),
+            };
+            self.remember(subscription.change, done);
             if !apply(&mut subscription, appended)? {
                 // It ended by a request, and the last NOTIFY was answered: only the request's answer is remembered.
                 self.remember(

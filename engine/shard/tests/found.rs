@@ -146,3 +146,17 @@ fn refreshes_use_up_no_tries_to_find_a_name() {
         assert_eq!(world.shard.counts().subscriptions, 1);
     }
 }
+
+#[test]
+fn a_late_copy_of_a_subscribe_that_was_refreshed_since_begins_nothing_after_a_start() {
+    let mut world = World::new();
+    let text = world.subscribe_text("bob", 7000, "Expires: 600\r\n");
+    let answer = world.say(&World::udp(7000), &text)[0].clone();
+    let refresh = world.resubscribe_text("bob", 7000, &answer, 2, "Expires: 600\r\n");
+    world.say(&World::udp(7000), &refresh);
+    world.crash();
+    let again = world.say(&World::udp(7000), &text);
+    assert_eq!(again.len(), 1, "an answer, and nothing begins: {again:#?}");
+    assert_eq!(again[0].to_tag(), answer.to_tag());
+    assert_eq!(world.shard.counts().subscriptions, 1);
+}
