@@ -76,6 +76,8 @@ pub struct Publication {
     pub order: u64,
     /// Until when.
     pub lasts: Lasts,
+    /// The requests that made it, since it says what it says.
+    pub by: Vec<RequestId>,
 }
 
 /// A subscription that lives.
@@ -100,6 +102,8 @@ pub struct State {
     pub dialogs: BTreeMap<DialogId, Dialog>,
     /// Requests that had an effect.
     pub effects: BTreeSet<RequestId>,
+    /// Those whose publication says something else since: only the last is on record (decision 4).
+    pub superseded: BTreeSet<RequestId>,
 }
 
 /// One decision of the server.
@@ -123,8 +127,11 @@ impl State {
     fn apply(&mut self, change: &Change) {
         match change {
             Change::Published(publication, replaced) => {
-                if let Some(tag) = replaced {
-                    self.publications.remove(tag);
+                let before = replaced
+                    .as_ref()
+                    .and_then(|tag| self.publications.remove(tag));
+                if let Some(before) = before.filter(|before| before.order != publication.order) {
+                    self.superseded.extend(before.by);
                 }
                 self.publications
                     .insert(publication.tag.clone(), publication.clone());
@@ -308,6 +315,7 @@ impl Model {
                     accepted: now.1.wall,
                     order: self.order,
                     lasts,
+                    by: Vec::new(),
                 }
             }
         }

@@ -212,7 +212,7 @@ impl Witness {
                     .filter(|body| !body.is_empty());
                 let granted = request.expires.unwrap_or(GRANTED_MAX).min(GRANTED_MAX);
                 let replaced = request.if_match.as_deref();
-                let publication = self.model.publication(
+                let mut publication = self.model.publication(
                     (turn.at, turn.now),
                     presentity,
                     entity_tag,
@@ -221,6 +221,7 @@ impl Witness {
                     replaced,
                 );
                 changes.push(Change::Effect(request.id.clone()));
+                publication.by.push(request.id.clone());
                 changes.push(Change::Published(publication, request.if_match.clone()));
             }
             Event::PublicationEnded { presentity, why } => match (*why, request) {

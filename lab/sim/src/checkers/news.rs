@@ -63,7 +63,9 @@ impl News {
         let unsettled: Vec<Option<String>> = self
             .dialogs
             .values()
-            .filter(|track| !track.over && (track.unanswered || track.asked))
+            .filter(|track| {
+                !track.over && (track.unanswered || track.asked || track.accepted.is_none())
+            })
             .map(|track| track.presentity.clone())
             .collect();
         for track in self.dialogs.values_mut() {
