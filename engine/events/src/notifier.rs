@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use machine::settings::{Handling, Presence, Profile};
-use machine::{Instant, Key, Limits, Now, Op, Record, Wall};
+use machine::{Instant, Key, Now, Op, Record, Wall};
 use sip::{Message, Name};
 
 use crate::answer::Rejection;
@@ -68,7 +68,7 @@ impl EventState {
             // RFC 5025 §3.2.1, RFC 6665 §4.2.1.3: no dialog, no NOTIFY.
             return Err(Rejection::new(403, ""));
         }
-        self.room_for_subscription(package, context, context.limits)?;
+        self.room_for_subscription(package, context, expires)?;
         let tag = self.begin(
             context,
             package,
@@ -114,9 +114,11 @@ impl EventState {
         &self,
         package: u8,
         context: Context<'_>,
-        limits: &Limits,
+        expires: u32,
     ) -> Result<(), Rejection> {
-        if let Some(why) = context.full {
+        let limits = context.limits;
+        // A fetch keeps nothing.
+        if let Some(why) = context.full.filter(|_| expires > 0) {
             return Err(Rejection::unavailable(why, 30));
         }
         let watching = self.by_name[usize::from(package)]

@@ -256,10 +256,11 @@ impl Shard {
         }
     }
 
-    const fn full(&self) -> Option<&'static str> {
+    fn full(&self) -> Option<&'static str> {
         match self.room {
             Room::Plenty => None,
-            Room::Full(why) => Some(why),
+            Room::Full("disk") => Some("Disk full"),
+            Room::Full(_) => Some("Memory full"),
         }
     }
 

@@ -485,14 +485,21 @@ fn a_full_node_refuses_what_is_new_and_takes_what_makes_room() {
     let mut world = World::new();
     let tag = world.publish_open("x");
     let (answer, _) = world.watch("bob", 7000, "");
-    world.shard.handle_room(shard::Room::Full("Disk full"));
+    world.shard.handle_room(shard::Room::Full("disk"));
     let refused = publish(&mut world, TYPE, &pidf("open", ""), str::to_owned);
     assert_eq!(
         (refused.status(), refused.header("Retry-After").is_some()),
         (503, true)
     );
+    assert!(refused.head.starts_with("SIP/2.0 503 Disk full"));
     let text = world.subscribe_text("carol", 7001, "");
     assert_eq!(world.say(&World::udp(7001), &text)[0].status(), 503);
+    let text = world.subscribe_text("dave", 7002, "Expires: 0\r\n");
+    assert_eq!(
+        world.say(&World::udp(7002), &text)[0].status(),
+        200,
+        "a fetch keeps nothing"
+    );
     let text = world.resubscribe_text("bob", 7000, &answer, 2, "");
     assert_eq!(world.say(&World::udp(7000), &text)[0].status(), 200);
     let fields = format!("SIP-If-Match: {tag}\r\nExpires: 0\r\n");

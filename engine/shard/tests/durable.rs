@@ -352,3 +352,27 @@ fn a_dialog_has_a_contact_after_a_start_with_other_listeners() {
     let notify = world.notifies(0).pop().expect("news");
     assert_eq!(notify.need("Contact"), contact);
 }
+
+#[test]
+fn a_watcher_that_a_drain_did_not_reach_is_told_after_the_next_start() {
+    let mut world = World::new();
+    world.watch("bob", 7000, "");
+    world.shard.handle_drain(world.now);
+    world.run();
+    assert_eq!(
+        world.notifies(0).pop().unwrap().need("Subscription-State"),
+        "terminated;reason=deactivated"
+    );
+    // Nobody answers; the process ends all the same.
+    world.stop_and_start();
+    let last = world
+        .notifies(0)
+        .pop()
+        .expect("the last NOTIFY is still owed");
+    assert_eq!(
+        last.need("Subscription-State"),
+        "terminated;reason=deactivated"
+    );
+    world.ok(&last);
+    assert_eq!(world.shard.counts().subscriptions, 0);
+}
