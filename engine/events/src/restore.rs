@@ -95,16 +95,16 @@ impl EventState {
             appends: u8::try_from(rest.len()).unwrap_or(u8::MAX),
         };
         for appended in rest {
+            // A late copy of an earlier request is recognised too.
+            let done = Done::Published {
+                entity_tag: publication.entity_tag,
+                partition: key.partition(),
+                expires: publication.granted,
+            };
+            self.remember(publication.change, done);
             let mut fields = Decoder::new(appended);
             match fields.u8()? {
                 b'r' => {
-                    // A late copy of an earlier request is recognised too.
-                    let done = Done::Published {
-                        entity_tag: publication.entity_tag,
-                        partition: key.partition(),
-                        expires: publication.granted,
-                    };
-                    self.remember(publication.change, done);
                     publication.entity_tag = fields.u64()?;
                     publication.granted = fields.u32()?;
                     publication.deadline = fields.wall()?;
