@@ -34,6 +34,8 @@ struct Sent {
     cseq: u32,
     since: Instant,
     answered: bool,
+    /// By a process that is gone.
+    old: bool,
 }
 
 /// Watches the server.
@@ -335,8 +337,15 @@ impl Witness {
                 // It was unanswered for long: the one that is unanswered for longest.
                 let theirs = self.model.live.dialogs.keys().filter(|id| is_theirs(id));
                 let unanswered = theirs
-                    .filter(|id| self.sent.get(*id).is_none_or(|sent| !sent.answered))
-                    .min_by_key(|id| self.sent.get(*id).map_or(turn.at, |sent| sent.since))
+                    .filter(|id| {
+                        self.sent
+                            .get(*id)
+                            .is_none_or(|sent| sent.old || !sent.answered)
+                    })
+                    .min_by_key(|id| match self.sent.get(*id) {
+                        Some(sent) => (sent.answered, sent.old, sent.since),
+                        None => (true, true, turn.at),
+                    })
                     .cloned();
                 changes.extend(unanswered.map(Change::Ended));
                 self.tell(
@@ -385,9 +394,10 @@ impl Witness {
                     cseq: notify.cseq,
                     since: at,
                     answered: false,
+                    old: false,
                 };
                 let known = self.sent.entry(notify.dialog.clone()).or_insert(sent);
-                if known.cseq != notify.cseq {
+                if known.cseq != notify.cseq || known.old {
                     *known = sent;
                 }
                 self.tell(at, &Happening::Notified(&notify));
@@ -454,7 +464,7 @@ impl Witness {
         let pending = self.model.pending();
         self.model.crashed(kept);
         self.seen.clear();
-        self.sent.clear();
+        self.sent.values_mut().for_each(|sent| sent.old = true);
         self.tell(at, &Happening::Crashed { pending });
     }
 
@@ -463,7 +473,7 @@ impl Witness {
         let pending = self.model.pending() as u64;
         self.model.crashed(pending);
         self.seen.clear();
-        self.sent.clear();
+        self.sent.values_mut().for_each(|sent| sent.old = true);
         self.tell(at, &Happening::Stopped { hasty });
     }
 

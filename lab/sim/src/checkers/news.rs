@@ -15,6 +15,7 @@ use crate::model::{DialogId, Model};
 #[derive(Debug, Default)]
 struct Track {
     presentity: Option<String>,
+    watcher: Option<String>,
     /// The newest that was sent.
     cseq: u32,
     said: (String, Vec<u8>),
@@ -51,6 +52,7 @@ impl News {
             ));
         }
         track.presentity.clone_from(&notify.presentity);
+        track.watcher.clone_from(&notify.watcher);
         track.cseq = notify.cseq;
         track.over = notify.is_terminal();
         (track.asked, track.unrecorded) = (false, false);
@@ -59,13 +61,18 @@ impl News {
     }
 
     /// The server starts anew: whose 200 may not be on record?
-    fn restarted(&mut self, pending: bool) {
+    fn restarted(&mut self, pending: bool, model: &Model) {
+        // Something changed that she was not told yet.
+        let behind = |track: &Track| match (&track.presentity, &track.watcher, &track.accepted) {
+            (Some(presentity), Some(watcher), Some((_, body))) => {
+                *body != model.seen_by(presentity, watcher)
+            }
+            _ => true,
+        };
         let unsettled: Vec<Option<String>> = self
             .dialogs
             .values()
-            .filter(|track| {
-                !track.over && (track.unanswered || track.asked || track.accepted.is_none())
-            })
+            .filter(|track| !track.over && (track.unanswered || track.asked || behind(track)))
             .map(|track| track.presentity.clone())
             .collect();
         for track in self.dialogs.values_mut() {
@@ -87,7 +94,7 @@ impl Checker for News {
         &mut self,
         _at: Instant,
         happening: &Happening<'_>,
-        _model: &Model,
+        model: &Model,
     ) -> Result<(), String> {
         match happening {
             Happening::Notified(notify) => return self.notified(notify),
@@ -118,8 +125,8 @@ impl Checker for News {
                     }
                 }
             }
-            Happening::Crashed { pending } => self.restarted(*pending > 0),
-            Happening::Stopped { hasty } => self.restarted(*hasty),
+            Happening::Crashed { pending } => self.restarted(*pending > 0, model),
+            Happening::Stopped { hasty } => self.restarted(*hasty, model),
             _ => {}
         }
         Ok(())

@@ -104,13 +104,13 @@ impl Checker for Terminal {
             Happening::GaveUp {
                 presentity,
                 watcher,
-                ..
+                why,
             } => {
                 for (id, both) in &self.watchers {
                     if (both.0.as_str(), both.1.as_str()) == (*presentity, *watcher)
                         && let Some(track) = self.dialogs.get_mut(id)
                     {
-                        track.excused |= !track.answered;
+                        track.excused |= !track.answered || *why == "next hop not found";
                     }
                 }
             }
