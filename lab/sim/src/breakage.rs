@@ -92,7 +92,7 @@ impl Broken {
             Breakage::ActsTwice => send.head = head.replace("~2", "").into_bytes(),
             Breakage::SkipsWatchers if is_notify => {
                 self.notifies += 1;
-                if self.notifies % 2 == 0 {
+                if self.notifies.is_multiple_of(2) {
                     return None;
                 }
             }

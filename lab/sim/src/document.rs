@@ -12,7 +12,11 @@ pub(crate) fn user(number: u8) -> String {
 
 /// A document of one source, told apart from every other by its note.
 pub(crate) fn document(entity: &str, source: usize, note: u64, large: bool) -> Bytes {
-    let basic = if note % 2 == 0 { "open" } else { "closed" };
+    let basic = if note.is_multiple_of(2) {
+        "open"
+    } else {
+        "closed"
+    };
     let padding = "x".repeat(if large { 1600 } else { 0 });
     Bytes::from(format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?><presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"{entity}\">\

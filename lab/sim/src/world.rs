@@ -182,7 +182,7 @@ impl World {
             connections: BTreeMap::new(),
             witness: Witness::default(),
             broken: Broken::new(breakage),
-            chance: Random::new(plan.seed ^ 0xc4a_ce),
+            chance: Random::new(plan.seed ^ 0xc4ac_e000),
             calm: false,
             slow_until: Instant::ZERO,
             full_until: Instant::ZERO,
@@ -554,11 +554,9 @@ impl World {
 
     fn operate_world(&mut self, operation: Operation) {
         match operation {
-            Operation::Crash { down_ms, shards } => {
-                if self.server.life.is_some() {
-                    self.crash();
-                    self.schedule(Duration::from_millis(down_ms), Event::Start { shards });
-                }
+            Operation::Crash { down_ms, shards } if self.server.life.is_some() => {
+                self.crash();
+                self.schedule(Duration::from_millis(down_ms), Event::Start { shards });
             }
             Operation::Stop {
                 down_ms,

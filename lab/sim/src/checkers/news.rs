@@ -102,13 +102,13 @@ impl Checker for News {
                 request,
                 status: 200..=299,
                 tag,
-            } if request.method == "SUBSCRIBE" => {
-                if self.granted.insert(request.id.clone(), ()).is_none() {
-                    self.dialogs
-                        .entry(format!("{}|{tag}", request.dialog))
-                        .or_default()
-                        .asked = true;
-                }
+            } if request.method == "SUBSCRIBE"
+                && self.granted.insert(request.id.clone(), ()).is_none() =>
+            {
+                self.dialogs
+                    .entry(format!("{}|{tag}", request.dialog))
+                    .or_default()
+                    .asked = true;
             }
             Happening::Heard { leg, cseq, status } => {
                 if let Some(track) = self.dialogs.get_mut(*leg)
