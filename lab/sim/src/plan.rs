@@ -284,6 +284,12 @@ impl Plan {
                 modify: random.below(2) == 0,
             },
             24 => Operation::Garbage(odd),
+            kind => Self::fault(kind, random, anybody),
+        }
+    }
+
+    fn fault(kind: u64, random: &mut Random, anybody: usize) -> Operation {
+        match kind {
             25..29 => Operation::Crash {
                 down_ms: pause(random),
                 shards: 1 + random.below(5) as u16,

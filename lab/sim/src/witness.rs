@@ -207,24 +207,9 @@ impl Witness {
                 presentity,
                 entity_tag,
             } => {
-                let Some(request) = request else { return };
-                let body = turn
-                    .message
-                    .map(Message::body)
-                    .filter(|body| !body.is_empty());
-                let granted = request.expires.unwrap_or(GRANTED_MAX).min(GRANTED_MAX);
-                let replaced = request.if_match.as_deref();
-                let mut publication = self.model.publication(
-                    (turn.at, turn.now),
-                    presentity,
-                    entity_tag,
-                    granted,
-                    body.map(Bytes::copy_from_slice),
-                    replaced,
-                );
-                changes.push(Change::Effect(request.id.clone()));
-                publication.by.push(request.id.clone());
-                changes.push(Change::Published(publication, request.if_match.clone()));
+                if let Some(request) = request {
+                    self.published(turn, request, (presentity, entity_tag), changes);
+                }
             }
             Event::PublicationEnded { presentity, why } => match (*why, request) {
                 ("removed", Some(request)) => {
@@ -267,6 +252,32 @@ impl Witness {
             }
             Event::MessageDropped { .. } | Event::RequestRefused { .. } => {}
         }
+    }
+
+    fn published(
+        &mut self,
+        turn: &Turn<'_>,
+        request: &Request,
+        (presentity, entity_tag): (&str, &str),
+        changes: &mut Vec<Change>,
+    ) {
+        let body = turn
+            .message
+            .map(Message::body)
+            .filter(|body| !body.is_empty());
+        let granted = request.expires.unwrap_or(GRANTED_MAX).min(GRANTED_MAX);
+        let replaced = request.if_match.as_deref();
+        let mut publication = self.model.publication(
+            (turn.at, turn.now),
+            presentity,
+            entity_tag,
+            granted,
+            body.map(Bytes::copy_from_slice),
+            replaced,
+        );
+        changes.push(Change::Effect(request.id.clone()));
+        publication.by.push(request.id.clone());
+        changes.push(Change::Published(publication, request.if_match.clone()));
     }
 
     fn lapsing_publication(

@@ -387,51 +387,12 @@ impl World {
                 connection,
                 bytes,
             } => self.reach_server(peer, connection, &bytes),
-            Event::ToShard {
-                life,
-                shard,
-                flow,
-                bytes,
-            } => {
-                if self.is_alive(life) {
-                    self.shard_message(shard, &flow, &bytes);
-                }
-            }
             Event::ToPeer {
                 peer,
                 connection,
                 bytes,
             } => self.reach_peer(peer, connection, &bytes),
             Event::Unreachable { peer, tcp, to } => self.person_unreachable(peer, tcp, to),
-            Event::Undeliverable {
-                life,
-                shard,
-                token,
-                why,
-            } => {
-                if self.is_alive(life) {
-                    self.shard_undeliverable(shard, token, why);
-                }
-            }
-            Event::Written { life } => {
-                if self.is_alive(life) {
-                    self.written();
-                }
-            }
-            Event::Durable {
-                life,
-                shard,
-                sequence,
-            } => {
-                if self.is_alive(life) {
-                    self.shard_durable(shard, sequence);
-                }
-            }
-            Event::Resolved { life, shard, name } => {
-                if self.is_alive(life) {
-                    self.shard_resolved(shard, &name);
-                }
-            }
             Event::Start { shards } => {
                 if self.server.life.is_none() {
                     self.start_server(shards);
@@ -453,6 +414,43 @@ impl World {
                     self.send_to_server(peer, false, &bytes);
                 }
             }
+            other => self.happen_in_life(other),
+        }
+    }
+
+    /// What is meant for one life of the server, and lost with it.
+    fn happen_in_life(&mut self, event: Event) {
+        match event {
+            Event::ToShard {
+                life,
+                shard,
+                flow,
+                bytes,
+            } if self.is_alive(life) => {
+                self.shard_message(shard, &flow, &bytes);
+            }
+            Event::Undeliverable {
+                life,
+                shard,
+                token,
+                why,
+            } if self.is_alive(life) => {
+                self.shard_undeliverable(shard, token, why);
+            }
+            Event::Written { life } if self.is_alive(life) => {
+                self.written();
+            }
+            Event::Durable {
+                life,
+                shard,
+                sequence,
+            } if self.is_alive(life) => {
+                self.shard_durable(shard, sequence);
+            }
+            Event::Resolved { life, shard, name } if self.is_alive(life) => {
+                self.shard_resolved(shard, &name);
+            }
+            _ => {}
         }
     }
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use machine::Instant;
 
 use super::Checker;
-use crate::happening::Happening;
+use crate::happening::{Happening, Notify};
 use crate::model::{DialogId, Model};
 
 #[derive(Debug, Default)]
@@ -39,6 +39,29 @@ impl Terminal {
             track.excused |= track.fetch;
             track.again |= !(track.answered && everything_is_durable);
         }
+    }
+
+    fn notified(&mut self, notify: &Notify) -> Result<(), String> {
+        if let (Some(presentity), Some(watcher)) = (&notify.presentity, &notify.watcher) {
+            let both = (presentity.clone(), watcher.clone());
+            self.watchers.insert(notify.leg.clone(), both);
+        }
+        let track = self.dialogs.entry(notify.leg.clone()).or_default();
+        let is_new = track.newest < notify.cseq;
+        track.newest = track.newest.max(notify.cseq);
+        if is_new && !track.terminal.is_empty() && !std::mem::take(&mut track.again) {
+            return Err(format!(
+                "{}: CSeq {} after the end",
+                notify.leg, notify.cseq
+            ));
+        }
+        if is_new {
+            track.answered = false;
+        }
+        if notify.is_terminal() {
+            track.terminal.insert(notify.cseq);
+        }
+        Ok(())
     }
 }
 
@@ -71,25 +94,7 @@ impl Checker for Terminal {
                 track.fetch |= !request.in_dialog && request.expires == Some(0);
             }
             Happening::Notified(notify) => {
-                if let (Some(presentity), Some(watcher)) = (&notify.presentity, &notify.watcher) {
-                    let both = (presentity.clone(), watcher.clone());
-                    self.watchers.insert(notify.leg.clone(), both);
-                }
-                let track = self.dialogs.entry(notify.leg.clone()).or_default();
-                let is_new = track.newest < notify.cseq;
-                track.newest = track.newest.max(notify.cseq);
-                if is_new && !track.terminal.is_empty() && !std::mem::take(&mut track.again) {
-                    return Err(format!(
-                        "{}: CSeq {} after the end",
-                        notify.leg, notify.cseq
-                    ));
-                }
-                if is_new {
-                    track.answered = false;
-                }
-                if notify.is_terminal() {
-                    track.terminal.insert(notify.cseq);
-                }
+                return self.notified(notify);
             }
             Happening::Heard { leg, cseq, status } => {
                 if let Some(track) = self
