@@ -374,9 +374,12 @@ impl<E: Engine> Reading<'_, E> {
         if bytes.len() <= KEEP_ALIVE_BYTES_MAX || !self.is_within_rate(now, flow, bytes) {
             return;
         }
-        // What cannot be parsed stays here: any shard can count or answer it.
-        let owner =
-            Message::parse(bytes).map_or(self.index, |message| (self.routing.owner)(&message));
+        // What cannot be parsed stays here: any shard can count or answer it. Where there is one, it owns everything.
+        let owner = if self.parcels.len() > 1 {
+            Message::parse(bytes).map_or(self.index, |message| (self.routing.owner)(&message))
+        } else {
+            self.index
+        };
         match self.parcels.get_mut(usize::from(owner)) {
             Some(parcel) if owner != self.index => {
                 self.tally.datagrams_handed_over += 1;
