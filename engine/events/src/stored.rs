@@ -8,6 +8,9 @@ use crate::fingerprint::{Fingerprint, LastChange};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable(pub &'static str);
 
+/// Room that a record begins with: enough for a subscription, so that most are written without moving.
+const RECORD_BYTES: usize = 512;
+
 /// Writes one record.
 #[derive(Debug, Default)]
 pub struct Encoder(Vec<u8>);
@@ -15,7 +18,9 @@ pub struct Encoder(Vec<u8>);
 impl Encoder {
     /// A record whose first byte is `kind`.
     pub fn new(kind: u8) -> Self {
-        Self(vec![kind])
+        let mut bytes = Vec::with_capacity(RECORD_BYTES);
+        bytes.push(kind);
+        Self(bytes)
     }
 
     /// One byte.
