@@ -229,8 +229,8 @@ impl Shard {
         if is_next_hop {
             // A connection that is gone (after a start all are) is opened anew to where the next hop listens, not to the
             // port that the peer happened to connect from.
-            let to = match next_hop(subscription) {
-                Some(Next::Address(_, to)) if transport.is_reliable() => to,
+            let to = match transport.is_reliable().then(|| next_hop(subscription)) {
+                Some(Some(Next::Address(_, to))) => to,
                 _ => peer,
             };
             return Found::Hop(Hop {

@@ -278,6 +278,7 @@ impl Shard {
             return Err(Rejection::new(403, ""));
         }
         let change = self.last_change(request);
+        let tag = self.tag_of(&presentity, change.fingerprint);
         let settings = self.settings.clone();
         let context = Context {
             now: self.now,
@@ -296,7 +297,8 @@ impl Shard {
         let grants = published
             .key
             .map_or(Grants::Nothing, |key| Grants::Publication(presentity, key));
-        self.answer(flow, request, transaction, 200, None, &fields, grants, true);
+        let tag = Some(tag.as_str());
+        self.answer(flow, request, transaction, 200, tag, &fields, grants, true);
         Ok(())
     }
 
@@ -581,11 +583,14 @@ impl Shard {
         let canonical = uri
             .and_then(|uri| self.directory.canonical(&uri))
             .unwrap_or_default();
-        let partition = self.partitioner.partition(&canonical);
+        self.tag_of(&canonical, Fingerprint::of(request, &self.partitioner))
+    }
+
+    fn tag_of(&self, canonical: &str, fingerprint: Fingerprint) -> String {
         Tag {
-            partition,
+            partition: self.partitioner.partition(canonical),
             number: 0,
-            salt: Fingerprint::of(request, &self.partitioner).0 as u32,
+            salt: fingerprint.0 as u32,
         }
         .text()
     }
