@@ -96,12 +96,7 @@ impl EventState {
         };
         for appended in rest {
             // A late copy of an earlier request is recognised too.
-            let done = Done::Published {
-                entity_tag: publication.entity_tag,
-                partition: key.partition(),
-                expires: publication.granted,
-            };
-            self.remember(publication.change, done);
+            self.remember(publication.change, published(&publication));
             let mut fields = Decoder::new(appended);
             match fields.u8()? {
                 b'r' => {
@@ -128,12 +123,7 @@ impl EventState {
         }
         let left = time_left(now, publication.deadline, publication.granted);
         publication.expires_at = now.monotonic + left;
-        let done = Done::Published {
-            entity_tag: publication.entity_tag,
-            partition: key.partition(),
-            expires: publication.granted,
-        };
-        self.remember(publication.change, done);
+        self.remember(publication.change, published(&publication));
         let timer = Timer::PublicationExpires {
             resource: slot,
             key,
@@ -318,6 +308,15 @@ fn read_subscription(
         wake: None,
         expiry: None,
     })
+}
+
+/// What the request that made a publication what it is was answered.
+const fn published(publication: &Publication) -> Done {
+    Done::Published {
+        entity_tag: publication.entity_tag,
+        partition: publication.key.partition(),
+        expires: publication.granted,
+    }
 }
 
 /// What a refresh writes.

@@ -268,6 +268,7 @@ impl EventState {
             hop: way.hop,
             since: None,
             failures: 0,
+            withdrawn: false,
             for_size: way.for_size,
         };
         subscription.in_flight = Some(Box::new(flight));
@@ -362,6 +363,21 @@ impl EventState {
         subscription.notified_at = Some(now.monotonic);
         if let Some(at) = wake {
             self.wake_at(slot, at);
+        }
+    }
+
+    /// What was withdrawn has come to its turn: its number was never seen and is used for what may be said instead.
+    pub fn drop_withdrawn(&mut self, key: Key) {
+        let Some(slot) = self.by_key.get(&key).copied() else {
+            return;
+        };
+        let subscription = &mut self.subscriptions[slot as usize];
+        if let Some(flight) = subscription.in_flight.take_if(|flight| flight.withdrawn) {
+            subscription.sent -= 1;
+            if flight.hop != 0 {
+                self.freed_hops.push(flight.hop);
+            }
+            self.after_answer(slot);
         }
     }
 
@@ -612,6 +628,10 @@ impl EventState {
         if before == handling {
             return;
         }
+        if handling < before {
+            // Each send is checked against the rules that hold when it leaves, not when it was composed (decision 2).
+            withdraw(subscription);
+        }
         if handling == Handling::Block {
             return self.end(slot, Reason::Rejected);
         }
@@ -694,5 +714,15 @@ impl EventState {
     /// Whether records wait to be taken that an acknowledgement must wait for.
     pub fn has_records(&self) -> bool {
         !self.records.is_empty()
+    }
+}
+
+/// A NOTIFY that waits for durability shows what its watcher may no longer see.
+fn withdraw(subscription: &mut Subscription) {
+    if let Some(flight) = &mut subscription.in_flight
+        && flight.since.is_none()
+        && flight.client.is_none()
+    {
+        flight.withdrawn = true;
     }
 }

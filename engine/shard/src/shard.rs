@@ -248,7 +248,10 @@ impl Shard {
                     .events
                     .subscription(key)
                     .and_then(|subscription| subscription.in_flight.as_ref());
-                if flight.is_some_and(|flight| flight.cseq == cseq) {
+                if flight.is_some_and(|flight| flight.withdrawn) {
+                    self.events.drop_withdrawn(key);
+                    self.leave_hops();
+                } else if flight.is_some_and(|flight| flight.cseq == cseq) {
                     self.events.notify_left(self.now, key, reliable);
                     self.outputs.push_back(Output::Send(send));
                 }

@@ -4,6 +4,7 @@ mod world;
 
 use std::time::Duration;
 
+use machine::settings::Handling;
 use world::{World, pidf};
 
 #[test]
@@ -375,4 +376,39 @@ fn a_watcher_that_a_drain_did_not_reach_is_told_after_the_next_start() {
     );
     world.ok(&last);
     assert_eq!(world.shard.counts().subscriptions, 0);
+}
+
+#[test]
+fn what_waits_for_the_disk_does_not_leave_when_the_rules_have_changed_meanwhile() {
+    for handling in [Handling::Block, Handling::PoliteBlock] {
+        let mut world = World::new();
+        let (_, first) = world.watch("bob", 7000, "");
+        world.prompt = false;
+        let text = world.publish_text(
+            "Content-Type: application/pidf+xml\r\n",
+            &pidf("open", "secret"),
+        );
+        world.say(&World::udp(6000), &text);
+        let mut settings = world.settings.clone();
+        settings.domains[0].presence.default_handling = handling;
+        world.shard.handle_settings(world.now, settings.into());
+        world.run();
+        let from = world.sent.len();
+        world.make_durable();
+        world.make_durable();
+        let notifies = world.notifies(from);
+        assert!(
+            notifies
+                .iter()
+                .all(|notify| !notify.body.contains("secret")),
+            "{notifies:#?}"
+        );
+        if handling == Handling::Block {
+            assert_eq!(
+                notifies[0].need("Subscription-State"),
+                "terminated;reason=rejected"
+            );
+            assert_eq!(notifies[0].cseq(), first.cseq() + 1, "no gap");
+        }
+    }
 }
