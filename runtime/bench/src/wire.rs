@@ -33,7 +33,7 @@ const MESSAGE_BYTES_MAX: usize = 1 << 20;
 const READ_BYTES: usize = 1 << 18;
 
 enum Sockets {
-    Datagrams(Vec<DatagramSocket>, Receiver),
+    Datagrams(Vec<DatagramSocket>, Box<Receiver>),
     Streams(Vec<(TcpStream, Framer)>, Vec<u8>),
 }
 
@@ -99,7 +99,7 @@ impl Wire {
                         sockets.push(socket);
                     }
                 }
-                Sockets::Datagrams(sockets, Receiver::new())
+                Sockets::Datagrams(sockets, Box::new(Receiver::new()))
             }
             Carrier::Tcp => {
                 let mut streams = Vec::new();

@@ -1,4 +1,10 @@
 //! A server of a few lines that answers rightly, or fails in one chosen way: each failure is found and named.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends by panicking"
+)]
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -79,7 +85,7 @@ impl Server {
     fn publish(&mut self, message: &Message<'_>, peer: SocketAddr) {
         self.publishes += 1;
         // By CSeq, so that a retransmission meets the same.
-        let is_tenth = message.cseq().unwrap().number % 10 == 0;
+        let is_tenth = message.cseq().unwrap().number.is_multiple_of(10);
         match self.fault {
             Fault::Refuse if is_tenth => return self.answer(message, peer, 503, &[]),
             Fault::Silence if is_tenth => return,
@@ -136,7 +142,7 @@ impl Server {
         self.notifies += 1;
         let fails = match self.fault {
             Fault::ForgetWatcher => may_fail && place == 0,
-            _ => may_fail && self.notifies % 50 == 0,
+            _ => may_fail && self.notifies.is_multiple_of(50),
         };
         let fault = if fails { self.fault } else { Fault::None };
         let watcher = &mut self.watchers[place];
