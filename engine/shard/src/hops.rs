@@ -235,6 +235,7 @@ impl Hops {
             .is_some_and(|until| now < until);
         if !refused {
             self.hops[slot].stream_refused_until = None;
+            self.forget_if_idle(slot);
         }
         refused
     }
@@ -298,5 +299,22 @@ impl Hops {
     /// How many hops and names are remembered.
     pub(crate) fn len(&self) -> usize {
         self.hops.len() + self.names.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fallback_that_is_over_when_asked_for_is_forgotten() {
+        let mut hops = Hops::default();
+        let to = SocketAddr::from(([127, 0, 0, 1], 5060));
+        let now = Instant::ZERO;
+        hops.stream_refused(now, to);
+        assert!(hops.is_stream_refused(now, to));
+        assert_eq!(hops.len(), 1);
+        assert!(!hops.is_stream_refused(now + STREAM_REFUSED_LASTS, to));
+        assert_eq!(hops.len(), 0);
     }
 }
