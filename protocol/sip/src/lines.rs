@@ -39,6 +39,8 @@ pub(crate) struct Lines<'b> {
     first: bool,
     /// A CR or LF stood alone inside a line.
     pub(crate) stray: bool,
+    /// The empty line came.
+    pub(crate) ended: bool,
 }
 
 impl<'b> Lines<'b> {
@@ -49,6 +51,7 @@ impl<'b> Lines<'b> {
             bare: false,
             first: true,
             stray: false,
+            ended: false,
         }
     }
 
@@ -77,6 +80,7 @@ impl<'b> Lines<'b> {
             };
             self.at = next;
             if end == start {
+                self.ended = true;
                 return None;
             }
             // RFC 3261 §7.3.1: a line that starts with whitespace continues the one before.

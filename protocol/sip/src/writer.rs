@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use memchr::memchr3;
+use memchr::memchr2;
 
 use crate::{Message, Name, lexical, reason_phrase};
 
@@ -109,16 +109,17 @@ impl<'a> Writer<'a> {
         let _ = self.out.write_fmt(text);
     }
 
-    /// Copies text, each run of line ends and the whitespace around it as one space, NUL left out.
+    /// Copies text, each run of line ends and the whitespace around it as one space. NUL stays: a display name may
+    /// hold one (RFC 3261 §25.1, `quoted-pair`), and an answer's From equals its request's (§8.2.6.2).
     pub(crate) fn text(&mut self, text: &[u8]) {
         let mut rest = text;
-        while let Some(at) = memchr3(b'\r', b'\n', 0, rest) {
+        while let Some(at) = memchr2(b'\r', b'\n', rest) {
             self.out.extend_from_slice(&rest[..at]);
             while matches!(self.out.last(), Some(b' ' | b'\t')) {
                 self.out.pop();
             }
             self.out.push(b' ');
-            let skip = |byte: &&u8| lexical::is_space(**byte) || **byte == 0;
+            let skip = |byte: &&u8| lexical::is_space(**byte);
             rest = &rest[at + rest[at..].iter().take_while(skip).count()..];
         }
         self.out.extend_from_slice(rest);
