@@ -6,6 +6,18 @@
 pub mod mutate;
 pub mod targets;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether a target that plays a story also tells it, on the standard error output.
+pub static TELLING: AtomicBool = AtomicBool::new(false);
+
+/// Tells a step of a story, if somebody listens.
+pub(crate) fn tell(step: impl FnOnce() -> String) {
+    if TELLING.load(Ordering::Relaxed) {
+        eprintln!("{}", step());
+    }
+}
+
 /// One thing that is fuzzed.
 #[derive(Debug)]
 pub struct Target {
@@ -37,6 +49,11 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "header_values",
         run: targets::header_values::run,
+        bytes_max: 512,
+    },
+    Target {
+        name: "shard_operations",
+        run: targets::shard_operations::run,
         bytes_max: 512,
     },
 ];

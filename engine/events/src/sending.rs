@@ -613,12 +613,21 @@ impl EventState {
             match decide(&name, &subscription.watcher) {
                 // The last NOTIFY tells no more than she may see now.
                 handling if !is_live => {
-                    self.subscriptions[slot as usize].handling =
-                        handling.unwrap_or(Handling::Block);
+                    self.redecide_last(slot, handling.unwrap_or(Handling::Block));
                 }
                 None => self.end(slot, Reason::NoResource),
                 Some(handling) => self.apply_handling(slot, handling),
             }
+        }
+    }
+
+    /// An ending subscription, a fetch among them, may still wait to say its last.
+    fn redecide_last(&mut self, slot: u32, handling: Handling) {
+        let subscription = &mut self.subscriptions[slot as usize];
+        let less = handling < subscription.handling;
+        subscription.handling = handling;
+        if less && withdraw(subscription) {
+            self.owe(slot, Owed::AtOnce);
         }
     }
 
@@ -717,12 +726,9 @@ impl EventState {
     }
 }
 
-/// A NOTIFY that waits for durability shows what its watcher may no longer see.
-fn withdraw(subscription: &mut Subscription) {
-    if let Some(flight) = &mut subscription.in_flight
-        && flight.since.is_none()
-        && flight.client.is_none()
-    {
-        flight.withdrawn = true;
-    }
+/// A NOTIFY that waits for durability shows what its watcher may no longer see. False: none waits.
+fn withdraw(subscription: &mut Subscription) -> bool {
+    let waits = |flight: &&mut Box<InFlight>| flight.since.is_none() && flight.client.is_none();
+    let waiting = subscription.in_flight.as_mut().filter(waits);
+    waiting.map(|flight| flight.withdrawn = true).is_some()
 }

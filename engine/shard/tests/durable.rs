@@ -412,3 +412,35 @@ fn what_waits_for_the_disk_does_not_leave_when_the_rules_have_changed_meanwhile(
         }
     }
 }
+
+#[test]
+fn the_last_notify_of_a_fetch_that_waits_for_the_disk_shows_nothing_that_the_rules_have_taken_away()
+{
+    for handling in [Handling::Block, Handling::PoliteBlock] {
+        let mut world = World::new();
+        world.prompt = false;
+        let text = world.publish_text(
+            "Content-Type: application/pidf+xml\r\n",
+            &pidf("open", "secret"),
+        );
+        world.say(&World::udp(6000), &text);
+        let text = world.subscribe_text("bob", 7000, "Expires: 0\r\n");
+        world.say(&World::udp(7000), &text);
+        let mut settings = world.settings.clone();
+        settings.domains[0].presence.default_handling = handling;
+        world.shard.handle_settings(world.now, settings.into());
+        world.run();
+        world.make_durable();
+        world.make_durable();
+        let notifies = world.notifies(0);
+        assert_eq!(notifies.len(), 1, "{notifies:#?}");
+        assert!(!notifies[0].body.contains("secret"), "{notifies:#?}");
+        assert!(
+            notifies[0]
+                .need("Subscription-State")
+                .starts_with("terminated")
+        );
+        world.ok(&notifies[0]);
+        assert_eq!(world.shard.counts().subscriptions, 0);
+    }
+}

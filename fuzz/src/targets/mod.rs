@@ -2,5 +2,6 @@
 
 pub mod header_values;
 pub mod pidf;
+pub mod shard_operations;
 pub mod sip_message;
 pub mod stream_framing;

@@ -89,6 +89,13 @@ fn stricter(flaw: &Flaw, text: &str) -> bool {
         Flaw::DuplicateAttribute(name) => name.starts_with("xmlns"),
         // XML 1.0 §2.8: a version of 1 and something, names and values in their order.
         Flaw::Declaration => text.contains("<?xml"),
+        // Namespaces §4: a prefix stands before a colon.
+        Flaw::Name => text
+            .as_bytes()
+            .windows(2)
+            .any(|pair| pair[1] == b':' && !pair[0].is_ascii_alphanumeric()),
+        // An attribute `n:xmlns` declares nothing; its prefix must be known like any other (Namespaces §5).
+        Flaw::UndeclaredPrefix(_) => text.contains(":xmlns"),
         Flaw::TooDeep(_)
         | Flaw::TooMany(_)
         | Flaw::TooManyDeclarations(_)

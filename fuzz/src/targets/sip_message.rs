@@ -239,7 +239,9 @@ fn is_answered(request: &Message<'_>) {
     if whole(asked.to.text()) && (request.check().is_ok() || !asked.to.params.has("tag")) {
         assert!(answered.to.tag().is_some(), "an answer without a To tag");
     }
-    assert_eq!(response.vias().count(), request.vias().count());
+    if request.check().is_ok() {
+        assert_eq!(response.vias().count(), request.vias().count());
+    }
     if whole(asked.via.params.text()) {
         comes_home(&asked.via, &answered.via, source);
     }
