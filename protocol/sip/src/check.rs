@@ -211,10 +211,13 @@ fn check_address(address: &NameAddr<'_>, name: Name) -> Result<(), Flaw> {
         header: Some(name),
         ..flaw
     })?;
-    // RFC 3261 §25.1, `tag-param`: a tag has a value. Without one neither side of the dialog has a name.
-    let torn = matches!(name, Name::From | Name::To)
-        && address.params.has("tag")
-        && address.tag().is_none();
+    // RFC 3261 §25.1, `tag-param`: a tag is a token. Without one neither side of the dialog has a name; in quotes it
+    // may hold anything.
+    let tag = address
+        .params
+        .get("tag")
+        .filter(|_| matches!(name, Name::From | Name::To));
+    let torn = tag.is_some_and(|tag| tag.is_none_or(|tag| tag.starts_with('"')));
     if torn || !address.params.are_well_formed_with_one("tag") {
         return Err(Flaw::bad(name, "Bad header parameters"));
     }

@@ -255,7 +255,7 @@ fn comma(bytes: &[u8]) -> usize {
 }
 
 /// The bytes with whole escapes undone; a `%` without two digits stays.
-pub(crate) fn unescaped(bytes: &[u8]) -> impl Iterator<Item = u8> {
+pub(crate) fn unescaped(bytes: &[u8]) -> impl Iterator<Item = u8> + Clone {
     let mut at = 0;
     std::iter::from_fn(move || {
         let byte = *bytes.get(at)?;

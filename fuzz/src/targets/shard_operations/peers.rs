@@ -157,6 +157,15 @@ impl Peers {
         }
     }
 
+    /// After 64·T1 without an answer a client has given up, and the same bytes are another request (RFC 4320 §4.2).
+    fn forget_who_gave_up(&mut self, now: Now) {
+        for asked in self.asked.values_mut() {
+            if now.monotonic.since(asked.at) > Duration::from_secs(30) {
+                asked.alive = None;
+            }
+        }
+    }
+
     /// What was asked by this branch; once it is answered for good nobody relies on the same bytes any more.
     pub(crate) fn asked(&mut self, branch: &str, status: u16) -> Option<Asked> {
         let asked = self.asked.get_mut(branch)?;
@@ -463,6 +472,7 @@ impl World {
     pub(crate) fn repeat(&mut self, script: &mut Script<'_>) {
         let at = script.one_of(self.peers.said.len());
         if let Some((flow, bytes)) = self.peers.said.get(at).cloned() {
+            self.peers.forget_who_gave_up(self.now);
             self.shard.handle_datagram(self.now, &flow, &bytes);
             self.run();
         }
