@@ -1,5 +1,6 @@
 //! The project's own commands: `cargo xtask test`, `cargo xtask tidy`, `cargo xtask install`.
 
+mod fuzz;
 mod packages;
 mod sim;
 mod steps;
@@ -17,6 +18,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   tour [--write]   the README's tour, run and compared; or what a run says, written into it
   sim [--seeds N] [--seed S] [--jobs J] [--keep-going]
                    stories in the simulated world, by their seeds; a broken promise is told as short as it gets
+  fuzz [--seconds N] [--minimise] [TARGET…]
+                   the targets of fuzz/ under libFuzzer, a minute each; or the smallest corpus, written over what is kept
   install          the Debian packages that the tests with peers need";
 
 fn main() -> ExitCode {
@@ -30,6 +33,7 @@ fn main() -> ExitCode {
         ["tour"] => tour::run(&root, false),
         ["tour", "--write"] => tour::run(&root, true),
         ["install"] => packages::run(),
+        ["fuzz", words @ ..] => fuzz::run(&root, words),
         ["sim", words @ ..] => sim::run(&root, words),
         _ => {
             eprintln!("{USAGE}");

@@ -374,20 +374,7 @@ impl Peers {
             6 => format!("sip:{watcher}@10.0.0.1;ob"),
             _ => format!("sip:{watcher}@gone.invalid"),
         };
-        let mut fields = format!("Expires: {expires}\r\n");
-        match script.byte() & 15 {
-            0 => {
-                fields.push_str("Record-Route: <sip:proxy.example.net;lr>, <sip:192.0.2.99;lr>\r\n")
-            }
-            1 => fields.push_str("Accept: application/pidf+xml;q=0.1, */*\r\n"),
-            2 => fields.push_str("Accept: text/plain\r\n"),
-            3 => fields.push_str("Require: nothing\r\n"),
-            4 => fields.push_str("Event: presence;id=5\r\n"),
-            _ => {}
-        }
-        if !fields.contains("Event") {
-            fields.push_str("Event: presence\r\n");
-        }
+        let fields = wishes(expires, script.byte());
         let branch = format!("z9hG4bKs{serial}");
         let bytes = format!(
             "SUBSCRIBE sip:{presentity}@example.com SIP/2.0\r\n\
@@ -440,6 +427,19 @@ impl Peers {
         self.asked.insert(branch, asked);
         (flow(2, false), bytes.into_bytes())
     }
+}
+
+/// What a SUBSCRIBE says besides who and whom.
+fn wishes(expires: u32, choice: u8) -> String {
+    let more = match choice & 15 {
+        0 => "Event: presence\r\nRecord-Route: <sip:proxy.example.net;lr>, <sip:192.0.2.99;lr>\r\n",
+        1 => "Event: presence\r\nAccept: application/pidf+xml;q=0.1, */*\r\n",
+        2 => "Event: presence\r\nAccept: text/plain\r\n",
+        3 => "Event: presence\r\nRequire: nothing\r\n",
+        4 => "Event: presence;id=5\r\n",
+        _ => "Event: presence\r\n",
+    };
+    format!("Expires: {expires}\r\n{more}")
 }
 
 fn response(notified: &Notified, status: u16, more: &str) -> Vec<u8> {
