@@ -37,11 +37,14 @@ pub(crate) enum Kind {
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) if_match: Option<String>,
-    /// What the source may rely on: the tag is alive, or it is not.
+    /// What the peer may rely on: the tag or the dialog that is named is alive, or it is not.
     pub(crate) alive: Option<bool>,
     pub(crate) presentity: &'static str,
     pub(crate) watcher: &'static str,
-    pub(crate) in_dialog: bool,
+    /// The dialog that it is in.
+    pub(crate) dialog: Option<usize>,
+    /// Its Event has an id.
+    pub(crate) with_id: bool,
     pub(crate) call_id: String,
     pub(crate) at: Instant,
 }
@@ -64,6 +67,11 @@ pub(crate) struct Dialog {
     pub(crate) presentity: &'static str,
     pub(crate) watcher: &'static str,
     cseq: u32,
+    with_id: bool,
+    /// Until when it lasts; before now: it was ended.
+    until: Instant,
+    /// Somebody asked within it and has no answer yet, or what it is worth is not known here.
+    touched: bool,
 }
 
 /// A NOTIFY as its watcher has it.
@@ -137,6 +145,18 @@ impl Peers {
     pub(crate) fn doubt(&mut self) {
         self.doubtful = true;
         self.tags.iter_mut().for_each(|tag| tag.touched = true);
+        self.doubt_dialogs();
+    }
+
+    /// Every subscription may have been ended from our side.
+    pub(crate) fn doubt_dialogs(&mut self) {
+        self.dialogs
+            .iter_mut()
+            .for_each(|dialog| dialog.touched = true);
+        self.asked
+            .values_mut()
+            .filter(|asked| asked.dialog.is_some())
+            .for_each(|asked| asked.alive = None);
     }
 
     pub(crate) fn in_doubt(&self) -> bool {
@@ -146,6 +166,9 @@ impl Peers {
     /// What was asked may have been done or not: by a process that is gone, or by somebody else.
     pub(crate) fn unsure(&mut self) {
         for asked in self.asked.values_mut() {
+            if let Some(dialog) = asked.dialog.filter(|_| asked.alive.is_some()) {
+                self.dialogs[dialog].touched = true;
+            }
             asked.alive = None;
             if let Some(tag) = self
                 .tags
@@ -271,11 +294,71 @@ impl Peers {
         self.notified.push_back(notified);
     }
 
-    pub(crate) fn keep_dialog(&mut self, dialog: Dialog) {
-        if self.dialogs.len() >= KEPT_MAX {
+    /// A SUBSCRIBE was answered with 2xx outside a dialog, so there is one.
+    pub(crate) fn subscribed(&mut self, now: Now, asked: &Asked, to_tag: &str, seconds: u32) {
+        let known = self.dialogs.iter().any(|dialog| dialog.to_tag == to_tag);
+        if known || self.dialogs.len() >= KEPT_MAX {
             return;
         }
-        self.dialogs.push(dialog);
+        self.dialogs.push(Dialog {
+            call_id: asked.call_id.clone(),
+            to_tag: to_tag.to_owned(),
+            presentity: asked.presentity,
+            watcher: asked.watcher,
+            cseq: 1,
+            with_id: asked.with_id,
+            until: now.monotonic + Duration::from_secs(u64::from(seconds)),
+            touched: self.doubtful || now.monotonic.since(asked.at) > GRACE / 2,
+        });
+    }
+
+    /// A SUBSCRIBE within a dialog was answered.
+    pub(crate) fn resubscribed(
+        &mut self,
+        now: Now,
+        asked: &Asked,
+        status: u16,
+        expires: Option<u32>,
+    ) {
+        assert!(
+            asked.alive != Some(true) || status != 481,
+            "an acknowledged subscription is forgotten"
+        );
+        assert!(
+            asked.alive != Some(false) || status / 100 != 2,
+            "a subscription that was ended goes on"
+        );
+        let Some(dialog) = asked.dialog.and_then(|at| self.dialogs.get_mut(at)) else {
+            return;
+        };
+        if asked.alive.is_none() {
+            return;
+        }
+        let late = now.monotonic.since(asked.at) > GRACE / 2;
+        dialog.touched = self.doubtful || late;
+        if let Some(seconds) = expires.filter(|_| status / 100 == 2) {
+            let lasts = Duration::from_secs(u64::from(seconds));
+            dialog.until = if seconds == 0 {
+                Instant::ZERO
+            } else {
+                now.monotonic + lasts
+            };
+        }
+    }
+
+    /// What a watcher may rely on who asks within a dialog whose NOTIFYs she has answered, or not.
+    fn rely_on(&mut self, now: Now, at: usize, with_id: bool, answers: bool) -> Option<bool> {
+        let dialog = self.dialogs.get_mut(at)?;
+        if dialog.touched || dialog.with_id != with_id {
+            return None;
+        }
+        let alive = if dialog.until == Instant::ZERO {
+            Some(false)
+        } else {
+            (answers && now.monotonic + GRACE < dialog.until).then_some(true)
+        };
+        dialog.touched = true;
+        alive
     }
 
     fn publish(&mut self, kind: Kind, now: Now, script: &mut Script<'_>) -> (Flow, Vec<u8>) {
@@ -322,7 +405,8 @@ impl Peers {
             alive: alive.filter(|_| !stranger),
             presentity,
             watcher: presentity,
-            in_dialog: false,
+            dialog: None,
+            with_id: false,
             call_id,
             at: now.monotonic,
         };
@@ -330,7 +414,13 @@ impl Peers {
         (flow(0, false), bytes.into_bytes())
     }
 
-    fn subscribe(&mut self, kind: Kind, now: Now, script: &mut Script<'_>) -> (Flow, Vec<u8>) {
+    fn subscribe(
+        &mut self,
+        kind: Kind,
+        now: Now,
+        script: &mut Script<'_>,
+        answers: impl Fn(&Dialog) -> bool,
+    ) -> (Flow, Vec<u8>) {
         let serial = self.next_serial();
         let within =
             matches!(kind, Kind::Resubscribe | Kind::Unsubscribe) && !self.dialogs.is_empty();
@@ -374,7 +464,13 @@ impl Peers {
             6 => format!("sip:{watcher}@10.0.0.1;ob"),
             _ => format!("sip:{watcher}@gone.invalid"),
         };
-        let fields = wishes(expires, script.byte());
+        let (fields, with_id) = wishes(expires, script.byte());
+        let answers = within && self.dialogs.get(at).is_some_and(answers);
+        let alive = if within {
+            self.rely_on(now, at, with_id, answers)
+        } else {
+            None
+        };
         let branch = format!("z9hG4bKs{serial}");
         let bytes = format!(
             "SUBSCRIBE sip:{presentity}@example.com SIP/2.0\r\n\
@@ -385,10 +481,11 @@ impl Peers {
         );
         let asked = Asked {
             if_match: None,
-            alive: None,
+            alive,
             presentity,
             watcher,
-            in_dialog: within,
+            dialog: within.then_some(at),
+            with_id,
             call_id,
             at: now.monotonic,
         };
@@ -420,7 +517,8 @@ impl Peers {
             alive: None,
             presentity: USERS[0],
             watcher: USERS[0],
-            in_dialog: false,
+            dialog: None,
+            with_id: false,
             call_id: format!("x{serial}"),
             at: now.monotonic,
         };
@@ -430,7 +528,7 @@ impl Peers {
 }
 
 /// What a SUBSCRIBE says besides who and whom.
-fn wishes(expires: u32, choice: u8) -> String {
+fn wishes(expires: u32, choice: u8) -> (String, bool) {
     let more = match choice & 15 {
         0 => "Event: presence\r\nRecord-Route: <sip:proxy.example.net;lr>, <sip:192.0.2.99;lr>\r\n",
         1 => "Event: presence\r\nAccept: application/pidf+xml;q=0.1, */*\r\n",
@@ -439,7 +537,10 @@ fn wishes(expires: u32, choice: u8) -> String {
         4 => "Event: presence;id=5\r\n",
         _ => "Event: presence\r\n",
     };
-    format!("Expires: {expires}\r\n{more}")
+    (
+        format!("Expires: {expires}\r\n{more}"),
+        more.contains("id="),
+    )
 }
 
 fn response(notified: &Notified, status: u16, more: &str) -> Vec<u8> {
@@ -457,7 +558,12 @@ impl World {
                 self.peers.publish(kind, self.now, script)
             }
             Kind::Stranger => self.peers.stranger(self.now, script),
-            _ => self.peers.subscribe(kind, self.now, script),
+            _ => {
+                let (now, promises) = (self.now, &self.promises);
+                let answers =
+                    |dialog: &Dialog| promises.is_answered(now, &dialog.call_id, &dialog.to_tag);
+                self.peers.subscribe(kind, now, script, answers)
+            }
         };
         self.promises.asked(&bytes);
         if self.peers.said.len() >= KEPT_MAX {
@@ -534,6 +640,7 @@ impl World {
             .tags
             .iter_mut()
             .for_each(|tag| tag.touched = true);
+        self.peers.doubt_dialogs();
         self.peers.unsure();
         self.promises.anything_may_be_asked();
         let byte = script.byte();
@@ -550,17 +657,5 @@ impl World {
         }
         self.shard.handle_datagram(self.now, &flow, &bytes);
         self.run();
-    }
-}
-
-impl Dialog {
-    pub(crate) fn of(asked: &Asked, to_tag: &str) -> Self {
-        Self {
-            call_id: asked.call_id.clone(),
-            to_tag: to_tag.to_owned(),
-            presentity: asked.presentity,
-            watcher: asked.watcher,
-            cseq: 1,
-        }
     }
 }

@@ -10,7 +10,7 @@ use shard::Send;
 use sip::{Message, Method, Name, Uri};
 use xml::Bounds;
 
-use super::peers::{Dialog, Notified, Peers};
+use super::peers::{Notified, Peers};
 
 /// RFC 3261 §17.1.2.2: Timer F.
 const GIVEN_UP: Duration = Duration::from_secs(32);
@@ -24,6 +24,8 @@ struct Leg {
     token: u64,
     /// The last NOTIFY said that this is the end, in this life of the server.
     is_over: bool,
+    /// A NOTIFY was refused, did not arrive, or was not answered in time.
+    hurt: bool,
 }
 
 /// What was promised so far.
@@ -71,10 +73,11 @@ impl Promises {
     }
 
     /// Another process: what the one before had not answered it need not know.
-    pub(crate) fn restarted(&mut self) {
+    pub(crate) fn restarted(&mut self, now: Now) {
         self.waiting.clear();
         for leg in self.legs.values_mut() {
-            leg.in_flight = None;
+            let since = leg.in_flight.take();
+            leg.hurt |= since.is_some_and(|since| now.monotonic.since(since) > GIVEN_UP / 2);
             leg.is_over = false;
         }
     }
@@ -92,12 +95,14 @@ impl Promises {
             && leg.cseq == cseq.number
         {
             leg.in_flight = None;
+            leg.hurt |= answer.status().is_some_and(|status| status >= 300);
         }
     }
 
     pub(crate) fn undeliverable(&mut self, token: u64) {
         for leg in self.legs.values_mut().filter(|leg| leg.token == token) {
             leg.in_flight = None;
+            leg.hurt = true;
         }
     }
 
@@ -164,13 +169,27 @@ impl Promises {
             );
             peers.published(now, &asked, status, given);
         }
-        if method == Method::Subscribe && status / 100 == 2 {
-            let tag = message.to().ok().and_then(|to| to.tag());
-            assert!(expires.is_some() && message.contact().is_ok_and(|contact| contact.is_some()));
-            if let Some(tag) = tag.filter(|_| !asked.in_dialog && expires > Some(0)) {
-                peers.keep_dialog(Dialog::of(&asked, tag));
-            }
+        if method != Method::Subscribe {
+            return;
         }
+        if status / 100 == 2 {
+            assert!(expires.is_some() && message.contact().is_ok_and(|contact| contact.is_some()));
+        }
+        let tag = message.to().ok().and_then(|to| to.tag());
+        match (asked.dialog, tag, expires) {
+            (Some(_), ..) => peers.resubscribed(now, &asked, status, expires),
+            (None, Some(tag), Some(seconds @ 1..)) => peers.subscribed(now, &asked, tag, seconds),
+            _ => {}
+        }
+    }
+
+    /// Whether a watcher has done what she must, so that her subscription lives: she answers, and it was not ended.
+    pub(crate) fn is_answered(&self, now: Now, call_id: &str, tag: &str) -> bool {
+        let leg = self.legs.get(&(call_id.to_owned(), tag.to_owned()));
+        leg.is_some_and(|leg| {
+            let waits = |since| now.monotonic.since(since) < GIVEN_UP / 2;
+            !leg.is_over && !leg.hurt && leg.in_flight.is_none_or(waits)
+        })
     }
 
     fn notify(&mut self, now: Now, message: &Message<'_>, token: u64, peers: &mut Peers) {
@@ -236,6 +255,7 @@ impl Promises {
             in_flight: Some(now.monotonic),
             token,
             is_over: terminated,
+            hurt: leg.hurt || leg.in_flight.is_some(),
         };
         true
     }

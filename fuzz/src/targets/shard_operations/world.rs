@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use machine::settings::{Domain, Identity, Listener, Settings, Transport};
+use machine::settings::{Domain, Handling, Identity, Listener, Settings, Transport};
 use machine::{Batch, Instant, Key, Now, Op, Random, Wall};
 use shard::{Output, Room, Shard, Start, Undeliverable};
 use store::{Memory, Observer, Store, StoreError};
@@ -273,7 +273,7 @@ impl World {
         self.sequence = 0;
         self.lookups.clear();
         self.peers.unsure();
-        self.promises.restarted();
+        self.promises.restarted(self.now);
         self.run();
     }
 
@@ -311,6 +311,9 @@ impl World {
         let presence = &self.settings.domains[0].presence;
         self.promises.handling = presence.default_handling;
         self.publishers_are_kept |= presence.unknown_presentity_is_404;
+        if presence.default_handling == Handling::Block {
+            self.peers.doubt_dialogs();
+        }
     }
 
     fn apply(&mut self) {
@@ -327,6 +330,7 @@ impl World {
     }
 
     pub(crate) fn drain(&mut self) {
+        self.peers.doubt_dialogs();
         self.shard.handle_drain(self.now);
         self.run();
     }
