@@ -673,7 +673,7 @@ proptest::proptest! {
             drop(output);
         }
         if !world.agent.is_idle() {
-            world.receive(udp(SERVER), &notify(&subscribe, u32::MAX - 1, "active", "", "<three/>"));
+            world.receive(udp(SERVER), &notify(&subscribe, (1 << 31) - 1, "active", "", "<three/>"));
             proptest::prop_assert!(status(&world.one().1) <= 500);
         }
     }

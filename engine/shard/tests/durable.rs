@@ -444,3 +444,30 @@ fn the_last_notify_of_a_fetch_that_waits_for_the_disk_shows_nothing_that_the_rul
         assert_eq!(world.shard.counts().subscriptions, 0);
     }
 }
+
+#[test]
+fn clean_stops_and_reloads_do_not_make_the_record_of_a_subscription_longer_and_longer() {
+    let mut world = World::new();
+    let (_, first) = world.watch("bob", 7000, "");
+    for number in 0..60 {
+        world.reload(|settings| {
+            let handling = [Handling::Allow, Handling::PoliteBlock][number % 2];
+            settings.domains[0].presence.default_handling = handling;
+        });
+        let owed = world.sent.last().filter(|sent| sent.is_notify()).cloned();
+        owed.iter().for_each(|notify| drop(world.ok(notify)));
+        world.stop_and_start();
+    }
+    let longest = world.disk.values().map(Vec::len).max();
+    assert!(longest <= Some(20), "{longest:?}");
+    let from = world.sent.len();
+    world.reload(|settings| settings.domains[0].presence.default_handling = Handling::Allow);
+    world.publish_open("news");
+    let notifies = world.notifies(from);
+    let newest = notifies.last().expect("a NOTIFY");
+    assert!(
+        newest.cseq() > first.cseq() && newest.cseq() < 200,
+        "{}",
+        newest.cseq()
+    );
+}

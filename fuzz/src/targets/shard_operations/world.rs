@@ -180,7 +180,7 @@ impl World {
                     assert!(appends.is_some(), "what is appended to nothing is lost");
                     if let Some(appends) = appends {
                         *appends += 1;
-                        assert!(*appends <= 64, "a chain that only grows");
+                        assert!(*appends <= 40, "a chain that only grows");
                     }
                 }
                 Op::Remove => drop(self.objects.remove(&record.key)),
