@@ -191,6 +191,7 @@ impl EventState {
             queued: false,
             answered: 0,
             answered_pending: false,
+            open: false,
             unsettled: false,
             notified_at: None,
             failures: 0,
@@ -392,6 +393,7 @@ impl EventState {
         let watcher = subscription.watcher.clone();
         let name = self.resources[subscription.resource as usize].name.clone();
         self.cancel_timer(timer);
+        self.uncover(slot);
         if let Phase::Ending(reason) = phase {
             self.happened
                 .push_back(Happened::Unsubscribed(name, watcher, reason.name()));

@@ -79,7 +79,10 @@ pub struct Resource {
     pub subscriptions: Vec<u32>,
     /// Slots that are owed a NOTIFY, in order.
     pub owed: VecDeque<u32>,
-    /// How many subscriptions have not answered the newest that they may see.
+    /// How many subscriptions are owed a NOTIFY, or have not answered it.
+    pub open: u32,
+    /// How many live and stored ones have not answered the newest that they may see. Fetches and what is ending don't count:
+    /// no record covers them after a start, so none waits for them.
     pub unsettled: u32,
     /// What the store knows of the answers.
     pub answered: AnsweredByAll,

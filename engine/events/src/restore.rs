@@ -300,6 +300,7 @@ fn read_subscription(
         queued: false,
         answered: 0,
         answered_pending: false,
+        open: false,
         unsettled: false,
         notified_at: None,
         failures: 0,

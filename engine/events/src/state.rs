@@ -299,6 +299,7 @@ impl EventState {
             neutral: None,
             subscriptions: Vec::new(),
             owed: VecDeque::new(),
+            open: 0,
             unsettled: 0,
             answered: AnsweredByAll::default(),
             asked: 0,

@@ -172,6 +172,8 @@ pub struct Subscription {
     pub answered: u64,
     /// Whether that said that nobody has decided yet.
     pub answered_pending: bool,
+    /// Whether it counts in `Resource::open`.
+    pub open: bool,
     /// Whether it counts in `Resource::unsettled`.
     pub unsettled: bool,
     /// When the last NOTIFY left.

@@ -1,0 +1,45 @@
+//! What the simulator found: crashes, starts and clocks that break what was promised.
+
+mod world;
+
+use world::World;
+
+#[test]
+fn a_fetch_that_nobody_answers_makes_a_start_repeat_nothing() {
+    let mut world = World::new();
+    world.publish_open("here");
+    let (_, silent) = world.subscribe("carol", 7001, "Expires: 0\r\n");
+    world.watch("bob", 7000, "Expires: 600\r\n");
+    assert!(silent.is_notify(), "the fetch is open all the time");
+    // The record is lazy: it rides with whatever is written next.
+    world.watch("dave", 7002, "Expires: 600\r\n");
+    world.crash();
+    assert!(world.notifies(0).is_empty(), "{:#?}", world.sent);
+}
+
+#[test]
+fn a_last_notify_that_nobody_answers_makes_a_start_repeat_nothing_to_others() {
+    let mut world = World::new();
+    world.publish_open("here");
+    let (answer, _) = world.watch("carol", 7001, "Expires: 600\r\n");
+    let text = world.resubscribe_text("carol", 7001, &answer, 2, "Expires: 0\r\n");
+    world.say(&World::udp(7001), &text);
+    world.watch("bob", 7000, "Expires: 600\r\n");
+    world.crash();
+    let again: Vec<_> = world
+        .notifies(0)
+        .into_iter()
+        .filter(|notify| !notify.need("Subscription-State").starts_with("terminated"))
+        .collect();
+    assert!(again.is_empty(), "{again:#?}");
+}
+
+#[test]
+fn a_clean_stop_still_waits_for_the_answer_to_a_fetch() {
+    let mut world = World::new();
+    let (_, open) = world.subscribe("carol", 7001, "Expires: 0\r\n");
+    world.shard.handle_stop(world.now);
+    assert!(!world.shard.is_quiet());
+    world.ok(&open);
+    assert!(world.shard.is_quiet());
+}
