@@ -335,10 +335,12 @@ impl EventState {
         let view = resource.compose(self.packages[usize::from(resource.package)], |body| {
             self.digest(body)
         });
-        let changed = resource
+        // Not composed yet: after a start, when only the record tells what watchers know.
+        let known = resource
             .view
             .as_ref()
-            .is_none_or(|old| old.digest != view.digest);
+            .map_or(resource.answered.digest, |old| old.digest);
+        let changed = known != view.digest;
         self.resources[slot as usize].view = Some(view);
         changed
     }

@@ -2,7 +2,7 @@
 
 mod world;
 
-use world::World;
+use world::{World, pidf};
 
 #[test]
 fn a_fetch_that_nobody_answers_makes_a_start_repeat_nothing() {
@@ -42,4 +42,19 @@ fn a_clean_stop_still_waits_for_the_answer_to_a_fetch() {
     assert!(!world.shard.is_quiet());
     world.ok(&open);
     assert!(world.shard.is_quiet());
+}
+
+#[test]
+fn what_lapses_unseen_while_nobody_ran_is_no_news() {
+    let mut world = World::new();
+    // Two sources say the same of the same tuple: whichever lapses, nobody sees a difference.
+    let fields = "Content-Type: application/pidf+xml\r\nExpires: ";
+    world.publish(&format!("{fields}5\r\n"), &pidf("open", "same"));
+    world.publish(&format!("{fields}600\r\n"), &pidf("open", "same"));
+    world.watch("bob", 7000, "Expires: 600\r\n");
+    world.watch("carol", 7001, "Expires: 600\r\n");
+    world.set_clock(10_000);
+    world.crash();
+    assert_eq!(world.shard.counts().publications, 1);
+    assert!(world.notifies(0).is_empty(), "{:#?}", world.sent);
 }
