@@ -331,7 +331,7 @@ impl EventState {
         }
     }
 
-    pub(crate) fn publication_expires(&mut self, slot: u32, key: Key) {
+    pub(crate) fn publication_expires(&mut self, now: Now, slot: u32, key: Key) {
         let Some(resource) = self.resources.get_mut(slot as usize) else {
             return;
         };
@@ -343,14 +343,28 @@ impl EventState {
             return;
         };
         let name = resource.name.clone();
-        resource.publications.remove(index);
+        let publication = resource.publications.remove(index);
         self.publications -= 1;
         self.happened
             .push_back(Happened::Unpublished(name, "expired"));
-        self.records.push(machine::Record {
-            key,
-            op: machine::Op::Remove,
-        });
+        let granted = Duration::from_secs(u64::from(publication.granted));
+        if self.may_come_again(now, publication.change, publication.expires_at - granted) {
+            // The wall clock was set forward: remembered like a removal, or a copy of the request would publish once more.
+            self.append(
+                key,
+                Encoder::new(b'g')
+                    .u64(publication.entity_tag)
+                    .change(publication.change)
+                    .end(),
+            );
+            self.timers
+                .set(now.monotonic + RETRANSMISSIONS_LAST, Timer::Forget(key));
+        } else {
+            self.records.push(machine::Record {
+                key,
+                op: machine::Op::Remove,
+            });
+        }
         self.changed(slot);
         self.release_resource(slot);
     }

@@ -452,12 +452,9 @@ impl EventState {
         if !subscription.stored {
             return;
         }
-        // By either clock: the wall may have stepped since.
         let granted = Duration::from_secs(u64::from(subscription.granted));
         let granted_at = subscription.expires_at - granted;
-        if now.wall.since(subscription.change.at) < RETRANSMISSIONS_LAST
-            || now.monotonic.since(granted_at) < RETRANSMISSIONS_LAST
-        {
+        if self.may_come_again(now, subscription.change, granted_at) {
             // The request that began or ended it may come again: remembered, so that nothing begins twice, whether its
             // watcher ended it or refused a NOTIFY, and the last NOTIFY is not repeated.
             self.lazy_records.push(Record {

@@ -231,7 +231,7 @@ impl EventState {
             .map(|publication| publication.key)
             .collect();
         for key in lapsed {
-            self.publication_expires(slot, key);
+            self.publication_expires(now, slot, key);
         }
     }
 

@@ -404,7 +404,7 @@ impl EventState {
             };
             match timer {
                 Timer::PublicationExpires { resource, key } => {
-                    self.publication_expires(resource, key)
+                    self.publication_expires(now, resource, key)
                 }
                 Timer::SubscriptionExpires(key) => self.subscription_expires(key),
                 Timer::SubscriptionWakes(key) => self.subscription_wakes(now, key),
@@ -417,6 +417,14 @@ impl EventState {
     /// What a request that arrives again after a crash has already done.
     pub(crate) fn already_done(&self, change: LastChange) -> Option<&Done> {
         self.done.get(&change.fingerprint)
+    }
+
+    /// Whether the request that last changed something, granted then, may still come again: by either clock, and after a start
+    /// whatever they show, since the wall may have stepped while nobody ran.
+    pub(crate) fn may_come_again(&self, now: Now, change: LastChange, granted_at: Instant) -> bool {
+        !self.done.is_empty()
+            || now.wall.since(change.at) < RETRANSMISSIONS_LAST
+            || now.monotonic.since(granted_at) < RETRANSMISSIONS_LAST
     }
 
     /// A reload: intervals and pending bodies as the new settings say.

@@ -2,7 +2,12 @@
 
 mod world;
 
+use std::time::Duration;
+
 use world::{World, pidf};
+
+/// An hour, in which everything lapses that was granted for less.
+const HOUR_MS: i64 = 3_600_000;
 
 #[test]
 fn a_fetch_that_nobody_answers_makes_a_start_repeat_nothing() {
@@ -42,6 +47,29 @@ fn a_clean_stop_still_waits_for_the_answer_to_a_fetch() {
     assert!(!world.shard.is_quiet());
     world.ok(&open);
     assert!(world.shard.is_quiet());
+}
+
+#[test]
+fn a_clock_set_forward_makes_no_copy_publish_again() {
+    let mut world = World::new();
+    let text = world.publish_text(
+        "Content-Type: application/pidf+xml\r\nExpires: 600\r\n",
+        &pidf("open", "once"),
+    );
+    let tag = world.say(&World::udp(6000), &text)[0]
+        .need("SIP-ETag")
+        .to_owned();
+    world.set_clock(HOUR_MS);
+    // By the wall it has lapsed while nobody ran; another start finds nothing of it but that.
+    world.crash();
+    world.advance(Duration::from_secs(2));
+    world.crash();
+    let answer = world.say(&World::udp(6000), &text).remove(0);
+    assert_eq!(answer.need("SIP-ETag"), tag);
+    assert_eq!(answer.need("Expires"), "0", "nothing of it is left");
+    assert_eq!(world.shard.counts().publications, 0);
+    world.advance(Duration::from_secs(40));
+    assert!(world.disk.is_empty(), "{:?}", world.disk);
 }
 
 #[test]
