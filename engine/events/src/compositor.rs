@@ -9,6 +9,7 @@ use crate::fingerprint::LastChange;
 use crate::resource::Publication;
 use crate::state::{APPENDS_MAX, Context, Done, EventState, Happened, RETRANSMISSIONS_LAST, Timer};
 use crate::stored::Encoder;
+use crate::subscription::seconds_left;
 
 /// What the 200 says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +43,7 @@ impl EventState {
         change: LastChange,
     ) -> Result<Published, Rejection> {
         let now = context.now;
-        if let Some(published) = self.published_before(change) {
+        if let Some(published) = self.published_before(context, change) {
             return Ok(published);
         }
         // RFC 3903 §6 step 2.
@@ -98,20 +99,32 @@ impl EventState {
         }
     }
 
-    /// The same request again, after a crash: the same answer, and nothing is published twice.
-    fn published_before(&self, change: LastChange) -> Option<Published> {
-        match self.already_done(change)? {
-            Done::Published {
-                entity_tag: tag,
-                partition,
-                expires,
-            } => Some(Published {
-                entity_tag: entity_tag(*partition, *tag),
-                expires: *expires,
-                key: None,
+    /// The same request again, after a crash: the same answer, but for what is left of it, and nothing is published twice.
+    fn published_before(&self, context: Context<'_>, change: LastChange) -> Option<Published> {
+        let Done::Published {
+            entity_tag: tag,
+            partition,
+        } = self.already_done(change)?
+        else {
+            return None;
+        };
+        let publication = self
+            .by_name
+            .iter()
+            .filter_map(|slots| slots.get(context.presentity))
+            .flat_map(|slot| &self.resources[*slot as usize].publications)
+            .find(|publication| publication.entity_tag == *tag);
+        Some(Published {
+            entity_tag: entity_tag(*partition, *tag),
+            expires: publication.map_or(0, |publication| {
+                seconds_left(
+                    context.now.monotonic,
+                    publication.expires_at,
+                    publication.granted,
+                )
             }),
-            Done::Subscribed { .. } | Done::Unsubscribed { .. } => None,
-        }
+            key: None,
+        })
     }
 
     fn find_publication(

@@ -101,7 +101,7 @@ impl EventState {
                 Some(Subscribed {
                     status,
                     tag: subscription.tag(),
-                    expires: subscription.granted,
+                    expires: subscription.remaining(context.now.monotonic),
                     key: None,
                 })
             }

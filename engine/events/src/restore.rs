@@ -111,7 +111,6 @@ impl EventState {
                     let done = Done::Published {
                         entity_tag,
                         partition: key.partition(),
-                        expires: 0,
                     };
                     self.remember(change, done);
                     self.timers
@@ -316,7 +315,6 @@ const fn published(publication: &Publication) -> Done {
     Done::Published {
         entity_tag: publication.entity_tag,
         partition: publication.key.partition(),
-        expires: publication.granted,
     }
 }
 

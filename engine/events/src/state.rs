@@ -80,7 +80,6 @@ pub(crate) enum Done {
     Published {
         entity_tag: u64,
         partition: Partition,
-        expires: u32,
     },
     Subscribed {
         tag: crate::dialog::Tag,

@@ -193,6 +193,13 @@ pub struct Subscription {
 /// How far apart two lives of a dialog are: that many NOTIFYs fit in one life without a record (decision 4).
 pub const CSEQ_LIFE: u32 = 65_536;
 
+/// Whole seconds until then, never more than granted.
+pub(crate) fn seconds_left(now: Instant, end: Instant, granted: u32) -> u32 {
+    let left = end.since(now);
+    let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
+    u32::try_from(seconds).unwrap_or(u32::MAX).min(granted)
+}
+
 impl Subscription {
     /// Our tag of its dialog.
     pub const fn tag(&self) -> Tag {
@@ -214,9 +221,7 @@ impl Subscription {
 
     /// Whole seconds until it lapses, never more than granted.
     pub fn remaining(&self, now: Instant) -> u32 {
-        let left = self.expires_at.since(now);
-        let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
-        u32::try_from(seconds).unwrap_or(u32::MAX).min(self.granted)
+        seconds_left(now, self.expires_at, self.granted)
     }
 
     /// What a NOTIFY says of it now.

@@ -86,3 +86,22 @@ fn what_lapses_unseen_while_nobody_ran_is_no_news() {
     assert_eq!(world.shard.counts().publications, 1);
     assert!(world.notifies(0).is_empty(), "{:#?}", world.sent);
 }
+
+#[test]
+fn the_same_answer_after_a_crash_promises_no_more_than_is_left() {
+    let mut world = World::new();
+    let subscribe = world.subscribe_text("bob", 7000, "Expires: 60\r\n");
+    world.say(&World::udp(7000), &subscribe);
+    let publish = world.publish_text(
+        "Content-Type: application/pidf+xml\r\nExpires: 60\r\n",
+        &pidf("open", "x"),
+    );
+    world.say(&World::udp(6000), &publish);
+    world.advance(Duration::from_secs(20));
+    world.crash();
+    for (port, text) in [(7000, &subscribe), (6000, &publish)] {
+        let answer = world.say(&World::udp(port), text).remove(0);
+        let left: u32 = answer.need("Expires").parse().unwrap();
+        assert!((39..=40).contains(&left), "{left} of 60 are left after 20");
+    }
+}
