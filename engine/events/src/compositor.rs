@@ -5,7 +5,7 @@ use sip::{Message, Name};
 use std::time::Duration;
 
 use crate::answer::Rejection;
-use crate::fingerprint::LastChange;
+use crate::fingerprint::{LastChange, Maker};
 use crate::resource::Publication;
 use crate::state::{APPENDS_MAX, Context, Done, EventState, Happened, RETRANSMISSIONS_LAST, Timer};
 use crate::stored::Encoder;
@@ -237,6 +237,11 @@ impl EventState {
             deadline: Wall::default(),
             timer: None,
             change,
+            maker: Maker {
+                fingerprint: change.fingerprint,
+                until: now.monotonic + RETRANSMISSIONS_LAST,
+            },
+            maker_tag: number,
             appends: 0,
         });
         self.publications += 1;
@@ -274,7 +279,7 @@ impl EventState {
         publications.push(publication);
         let index = publications.len() - 1;
         self.grant(now, slot, index, expires);
-        self.put_publication(slot, index);
+        self.rewrite_publication(now, slot, index);
         self.changed(slot);
         self.published(slot, index)
     }
@@ -297,7 +302,7 @@ impl EventState {
         let publication = &self.resources[slot as usize].publications[index];
         if publication.appends >= APPENDS_MAX {
             self.resources[slot as usize].publications[index].appends = 0;
-            self.put_publication(slot, index);
+            self.rewrite_publication(now, slot, index);
         } else {
             let record = Encoder::new(b'r')
                 .u64(publication.entity_tag)
@@ -417,6 +422,18 @@ impl EventState {
             },
         );
         self.resources[slot as usize].publications[index].timer = timer;
+    }
+
+    /// Written whole again, with the request that made it as long as that may come again.
+    fn rewrite_publication(&mut self, now: Now, slot: u32, index: usize) {
+        self.put_publication(slot, index);
+        let publication = &self.resources[slot as usize].publications[index];
+        if now.monotonic < publication.maker.until {
+            let record = Encoder::new(b'i')
+                .u64(publication.maker.fingerprint.0)
+                .u64(publication.maker_tag);
+            self.append(publication.key, record.end());
+        }
     }
 
     fn put_publication(&mut self, slot: u32, index: usize) {

@@ -9,7 +9,7 @@ use sip::{Message, Name};
 
 use crate::answer::Rejection;
 use crate::dialog::{Dialog, Tag, contact_of};
-use crate::fingerprint::LastChange;
+use crate::fingerprint::{LastChange, Maker};
 use crate::package::Package;
 use crate::state::{APPENDS_MAX, Context, Done, EventState, Happened, RETRANSMISSIONS_LAST, Timer};
 use crate::stored::Encoder;
@@ -186,6 +186,10 @@ impl EventState {
             deadline: Wall::default(),
             asked: self.next_number(),
             change,
+            maker: Maker {
+                fingerprint: change.fingerprint,
+                until: context.now.monotonic + RETRANSMISSIONS_LAST,
+            },
             appends: 0,
             owed: Owed::Nothing,
             queued: false,
@@ -292,14 +296,14 @@ impl EventState {
         let status = status(context.presence, subscription.handling);
         if expires == 0 {
             if rewritten {
-                self.put_subscription(slot);
+                self.rewrite_subscription(context.now, slot);
             }
             self.end(slot, Reason::Timeout);
             return Ok(Subscribed::ended(status, tag));
         }
         self.grant_subscription(context.now, slot, expires);
         if rewritten {
-            self.put_subscription(slot)
+            self.rewrite_subscription(context.now, slot)
         } else {
             self.append_refresh(slot)
         }
@@ -467,6 +471,16 @@ impl EventState {
             );
         } else {
             self.remove_lazily(subscription.key);
+        }
+    }
+
+    /// Written whole again, with the request that began it as long as that may come again.
+    fn rewrite_subscription(&mut self, now: Now, slot: u32) {
+        self.put_subscription(slot);
+        let subscription = &self.subscriptions[slot as usize];
+        if now.monotonic < subscription.maker.until {
+            let record = Encoder::new(b'i').u64(subscription.maker.fingerprint.0);
+            self.append(subscription.key, record.end());
         }
     }
 

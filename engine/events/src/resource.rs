@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use machine::{Instant, Key, TimerId, Wall};
 
-use crate::fingerprint::LastChange;
+use crate::fingerprint::{LastChange, Maker};
 use crate::package::{Package, Source};
 
 /// A body that watchers share, and what it says in 64 bits.
@@ -44,6 +44,10 @@ pub struct Publication {
     pub timer: Option<TimerId>,
     /// Which request made it what it is.
     pub change: LastChange,
+    /// Which request made it.
+    pub maker: Maker,
+    /// The entity-tag that it was answered.
+    pub maker_tag: u64,
     /// Appends since the last whole record.
     pub appends: u8,
 }

@@ -8,7 +8,7 @@ use machine::settings::{Handling, ListenerId, Presence, Transport};
 use machine::{Instant, Key, Now, Wall};
 
 use crate::dialog::Dialog;
-use crate::fingerprint::LastChange;
+use crate::fingerprint::{Fingerprint, LastChange, Maker};
 use crate::resource::{AnsweredByAll, Publication};
 use crate::state::{Done, EventState, RETRANSMISSIONS_LAST, Timer};
 use crate::stored::{Decoder, Unreadable};
@@ -92,11 +92,15 @@ impl EventState {
             body: fields.bytes()?.into(),
             expires_at: Instant::ZERO,
             timer: None,
+            maker: Maker::default(),
+            maker_tag: 0,
             appends: u8::try_from(rest.len()).unwrap_or(u8::MAX),
         };
+        publication.maker = made_by(now, publication.change.fingerprint);
+        publication.maker_tag = publication.entity_tag;
         for appended in rest {
             // A late copy of an earlier request is recognised too.
-            self.remember(publication.change, published(&publication));
+            self.remember(publication.change.fingerprint, published(&publication));
             let mut fields = Decoder::new(appended);
             match fields.u8()? {
                 b'r' => {
@@ -105,6 +109,15 @@ impl EventState {
                     publication.deadline = fields.wall()?;
                     publication.change = fields.change()?;
                 }
+                b'i' => {
+                    publication.maker.fingerprint = Fingerprint(fields.u64()?);
+                    publication.maker_tag = fields.u64()?;
+                    let done = Done::Published {
+                        entity_tag: publication.maker_tag,
+                        partition: key.partition(),
+                    };
+                    self.remember(publication.maker.fingerprint, done);
+                }
                 b'g' => {
                     let entity_tag = fields.u64()?;
                     let change = fields.change()?;
@@ -112,7 +125,7 @@ impl EventState {
                         entity_tag,
                         partition: key.partition(),
                     };
-                    self.remember(change, done);
+                    self.remember(change.fingerprint, done);
                     self.timers
                         .set(now.monotonic + RETRANSMISSIONS_LAST, Timer::Forget(key));
                     return Ok(());
@@ -122,7 +135,7 @@ impl EventState {
         }
         let left = time_left(now, publication.deadline, publication.granted);
         publication.expires_at = now.monotonic + left;
-        self.remember(publication.change, published(&publication));
+        self.remember(publication.change.fingerprint, published(&publication));
         let timer = Timer::PublicationExpires {
             resource: slot,
             key,
@@ -144,16 +157,19 @@ impl EventState {
         let resource = self.restored_resource(fields, presence_of)?;
         let mut subscription = read_subscription(key, resource, fields)?;
         subscription.appends = u8::try_from(rest.len()).unwrap_or(u8::MAX);
+        subscription.maker = made_by(now, subscription.change.fingerprint);
         for appended in rest {
             // A late copy of an earlier request is recognised too.
             let done = Done::Subscribed {
                 tag: subscription.tag(),
             };
-            self.remember(subscription.change, done);
-            if !apply(&mut subscription, appended)? {
+            self.remember(subscription.change.fingerprint, done.clone());
+            let over = !apply(&mut subscription, appended)?;
+            self.remember(subscription.maker.fingerprint, done);
+            if over {
                 // It ended by a request, and the last NOTIFY was answered: only the request's answer is remembered.
                 self.remember(
-                    subscription.change,
+                    subscription.change.fingerprint,
                     Done::Unsubscribed {
                         tag: subscription.tag(),
                     },
@@ -174,7 +190,7 @@ impl EventState {
                 tag: subscription.tag(),
             },
         };
-        self.remember(change, done);
+        self.remember(change.fingerprint, done);
         let at = subscription.expires_at;
         let slot = self.insert(subscription);
         let newest = &mut self.resources[resource as usize].asked;
@@ -186,10 +202,10 @@ impl EventState {
         Ok(())
     }
 
-    fn remember(&mut self, change: LastChange, done: Done) {
+    fn remember(&mut self, request: Fingerprint, done: Done) {
         // For 64·T1 from the start on, whatever the wall clock says: it may have stepped while nobody ran.
-        if change.fingerprint.0 != 0 {
-            self.done.insert(change.fingerprint, done);
+        if request.0 != 0 {
+            self.done.insert(request, done);
         }
     }
 
@@ -294,6 +310,7 @@ fn read_subscription(
         deadline: refreshed.deadline,
         asked: refreshed.asked,
         change: refreshed.change,
+        maker: Maker::default(),
         appends: 0,
         owed: Owed::Nothing,
         queued: false,
@@ -308,6 +325,14 @@ fn read_subscription(
         wake: None,
         expiry: None,
     })
+}
+
+/// What is read first of an object: nothing older is known of it.
+fn made_by(now: Now, fingerprint: Fingerprint) -> Maker {
+    Maker {
+        fingerprint,
+        until: now.monotonic + RETRANSMISSIONS_LAST,
+    }
 }
 
 /// What the request that made a publication what it is was answered.
@@ -364,6 +389,7 @@ fn apply(subscription: &mut Subscription, appended: &[u8]) -> Result<bool, Unrea
             subscription.remote_cseq = fields.u32()?;
             subscription.change = fields.change()?;
         }
+        b'i' => subscription.maker.fingerprint = Fingerprint(fields.u64()?),
         b'f' => return Ok(false),
         b'c' => {
             subscription.cseq_base = fields.u32()?;

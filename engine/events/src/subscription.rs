@@ -9,7 +9,7 @@ use machine::{Instant, Key, TimerId, Wall};
 use transaction::NonInviteClient;
 
 use crate::dialog::{Dialog, State, Tag};
-use crate::fingerprint::LastChange;
+use crate::fingerprint::{LastChange, Maker};
 
 /// Why a subscription ends (RFC 6665 §4.1.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,6 +162,8 @@ pub struct Subscription {
     pub asked: u64,
     /// Which request made it what it is.
     pub change: LastChange,
+    /// Which request began it.
+    pub maker: Maker,
     /// Appends since the last whole record.
     pub appends: u8,
     /// Whether a NOTIFY is owed.

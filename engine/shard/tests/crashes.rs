@@ -73,6 +73,46 @@ fn a_clock_set_forward_makes_no_copy_publish_again() {
 }
 
 #[test]
+fn a_copy_of_what_was_modified_since_publishes_nothing_after_a_crash() {
+    let mut world = World::new();
+    let text = world.publish_text(
+        "Content-Type: application/pidf+xml\r\nExpires: 600\r\n",
+        &pidf("open", "first"),
+    );
+    let tag = world.say(&World::udp(6000), &text)[0]
+        .need("SIP-ETag")
+        .to_owned();
+    let fields = format!("SIP-If-Match: {tag}\r\nContent-Type: application/pidf+xml\r\n");
+    let newer = world.publish(&fields, &pidf("open", "second"));
+    assert_eq!(newer.status(), 200);
+    for _ in 0..2 {
+        world.crash();
+        let answer = world.say(&World::udp(6000), &text).remove(0);
+        assert_eq!(answer.need("SIP-ETag"), tag, "the same answer again");
+        assert_eq!(world.shard.counts().publications, 1);
+    }
+}
+
+#[test]
+fn a_copy_of_a_subscribe_whose_watcher_moved_begins_nothing_after_a_crash() {
+    let mut world = World::new();
+    let text = world.subscribe_text("bob", 7000, "Expires: 600\r\n");
+    let sent = world.say(&World::udp(7000), &text);
+    world.ok(&sent[1]);
+    // Another Contact is written whole.
+    let moved = world.resubscribe_text("bob", 7009, &sent[0], 2, "Expires: 600\r\n");
+    let refreshed = world.say(&World::udp(7009), &moved);
+    assert_eq!(refreshed[0].status(), 200);
+    world.ok(&refreshed[1]);
+    for _ in 0..2 {
+        world.crash();
+        let answer = world.say(&World::udp(7000), &text).remove(0);
+        assert_eq!(answer.to_tag(), sent[0].to_tag());
+        assert_eq!(world.shard.counts().subscriptions, 1);
+    }
+}
+
+#[test]
 fn what_lapses_unseen_while_nobody_ran_is_no_news() {
     let mut world = World::new();
     // Two sources say the same of the same tuple: whichever lapses, nobody sees a difference.
