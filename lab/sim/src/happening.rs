@@ -40,6 +40,10 @@ pub struct Request {
     pub method: String,
     /// SIP-If-Match.
     pub if_match: Option<String>,
+    /// Whom it is about.
+    pub presentity: String,
+    /// Whom it is from.
+    pub from: String,
     /// For a SUBSCRIBE.
     pub dialog: DialogId,
     /// It is inside a dialog.
@@ -67,6 +71,8 @@ pub enum Happening<'a> {
         status: u16,
         /// SIP-ETag of a PUBLISH, To tag of a SUBSCRIBE.
         tag: &'a str,
+        /// Seconds that it grants.
+        expires: Option<u32>,
     },
     /// A NOTIFY leaves the server, for the first time or again.
     Notified(&'a Notify),

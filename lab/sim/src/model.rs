@@ -46,9 +46,8 @@ impl Lasts {
 
     /// The grant left: the peer counts from here.
     fn acknowledged(&mut self, at: Instant) {
-        self.latest = self
-            .latest
-            .max(at + Duration::from_secs(u64::from(self.granted)));
+        let end = at + Duration::from_secs(u64::from(self.granted));
+        (self.earliest, self.latest) = (end, end);
     }
 
     /// After a start only the wall clock tells: never longer than granted.
@@ -76,8 +75,6 @@ pub struct Publication {
     pub order: u64,
     /// Until when.
     pub lasts: Lasts,
-    /// The requests that made it, since it says what it says.
-    pub by: Vec<RequestId>,
 }
 
 /// A subscription that lives.
@@ -102,8 +99,6 @@ pub struct State {
     pub dialogs: BTreeMap<DialogId, Dialog>,
     /// Requests that had an effect.
     pub effects: BTreeSet<RequestId>,
-    /// Those whose publication says something else since: only the last is on record (decision 4).
-    pub superseded: BTreeSet<RequestId>,
 }
 
 /// One decision of the server.
@@ -127,11 +122,8 @@ impl State {
     fn apply(&mut self, change: &Change) {
         match change {
             Change::Published(publication, replaced) => {
-                let before = replaced
-                    .as_ref()
-                    .and_then(|tag| self.publications.remove(tag));
-                if let Some(before) = before.filter(|before| before.order != publication.order) {
-                    self.superseded.extend(before.by);
+                if let Some(tag) = replaced {
+                    self.publications.remove(tag);
                 }
                 self.publications
                     .insert(publication.tag.clone(), publication.clone());
@@ -270,7 +262,7 @@ impl Model {
         self.kept = self.live.clone();
     }
 
-    /// The 200 to a PUBLISH left.
+    /// The 200 to a PUBLISH left, for the first time.
     pub fn publication_acknowledged(&mut self, at: Instant, tag: &str) {
         for state in [&mut self.live, &mut self.kept] {
             if let Some(publication) = state.publications.get_mut(tag) {
@@ -279,7 +271,7 @@ impl Model {
         }
     }
 
-    /// The 2xx to a SUBSCRIBE left.
+    /// The 2xx to a SUBSCRIBE left, for the first time.
     pub fn subscription_acknowledged(&mut self, at: Instant, id: &DialogId) {
         for state in [&mut self.live, &mut self.kept] {
             if let Some(dialog) = state.dialogs.get_mut(id) {
@@ -315,7 +307,6 @@ impl Model {
                     accepted: now.1.wall,
                     order: self.order,
                     lasts,
-                    by: Vec::new(),
                 }
             }
         }

@@ -52,6 +52,8 @@ pub(crate) struct Witness {
     /// Presentity and watcher of every dialog.
     parties: BTreeMap<DialogId, (String, String)>,
     sent: BTreeMap<DialogId, Sent>,
+    /// Requests whose 2xx has left: what they are granted counts from the first time.
+    acknowledged: BTreeSet<RequestId>,
 }
 
 /// One input of a shard and everything that came of it.
@@ -76,6 +78,7 @@ impl Default for Witness {
             seen: BTreeSet::new(),
             parties: BTreeMap::new(),
             sent: BTreeMap::new(),
+            acknowledged: BTreeSet::new(),
         }
     }
 }
@@ -110,7 +113,7 @@ impl Witness {
             .message
             .filter(|message| message.is_request())
             .and_then(read_request);
-        let request = request.map(|request| self.remember(request, turn.message));
+        let request = request.map(|request| self.remember(request));
         let heard = turn
             .message
             .filter(|message| !message.is_request())
@@ -161,31 +164,30 @@ impl Witness {
         }
     }
 
-    fn remember(&mut self, mut request: Request, message: Option<&Message<'_>>) -> Request {
+    fn remember(&mut self, mut request: Request) -> Request {
         request.again = !self.seen.insert(request.id.clone());
-        if request.method == "SUBSCRIBE"
-            && !request.in_dialog
-            && let Some(message) = message
-        {
-            let watcher = message
-                .from()
-                .map(|from| from.uri.to_owned())
-                .unwrap_or_default();
-            let parties = (message.request_uri().to_owned(), watcher);
+        if request.method == "SUBSCRIBE" && !request.in_dialog {
+            let parties = (request.presentity.clone(), request.from.clone());
             self.parties.insert(request.dialog.clone(), parties);
         }
         self.requests.insert(request.id.clone(), request.clone());
         request
     }
 
-    /// What the turn decided is in its first batch that somebody waits for.
+    /// What the turn decided is in its first batch that somebody waits for, else in one that nobody does: it may be lost then.
     fn decided(&mut self, turn: &Turn<'_>, changes: Vec<Change>) {
         let mut changes = Some(changes);
+        let awaited = |output: &Output| matches!(output, Output::Commit(batch) if !batch.lazy);
+        let some_awaited = turn.outputs.iter().any(awaited);
         for output in turn.outputs {
             let Output::Commit(batch) = output else {
                 continue;
             };
-            let these = if batch.lazy { None } else { changes.take() };
+            let these = if batch.lazy && some_awaited {
+                None
+            } else {
+                changes.take()
+            };
             let place = (batch.shard, batch.sequence);
             self.model.decide(Some(place), these.unwrap_or_default());
         }
@@ -267,7 +269,7 @@ impl Witness {
             .filter(|body| !body.is_empty());
         let granted = request.expires.unwrap_or(GRANTED_MAX).min(GRANTED_MAX);
         let replaced = request.if_match.as_deref();
-        let mut publication = self.model.publication(
+        let publication = self.model.publication(
             (turn.at, turn.now),
             presentity,
             entity_tag,
@@ -276,7 +278,6 @@ impl Witness {
             replaced,
         );
         changes.push(Change::Effect(request.id.clone()));
-        publication.by.push(request.id.clone());
         changes.push(Change::Published(publication, request.if_match.clone()));
     }
 
@@ -346,7 +347,13 @@ impl Witness {
             ("NOTIFY refused", (_, Some(dialog))) => changes.push(Change::Ended(dialog.clone())),
             _ => {
                 // It was unanswered for long: the one that is unanswered for longest.
-                let theirs = self.model.live.dialogs.keys().filter(|id| is_theirs(id));
+                let ended = |id: &DialogId| {
+                    changes
+                        .iter()
+                        .any(|change| matches!(change, Change::Ended(other) if other == id))
+                };
+                let theirs = self.model.live.dialogs.keys();
+                let theirs = theirs.filter(|id| is_theirs(id) && !ended(id));
                 let unanswered = theirs
                     .filter(|id| {
                         self.sent
@@ -434,6 +441,7 @@ impl Witness {
         if (200..300).contains(&status) {
             self.model.promised(&request.id);
             match request.method.as_str() {
+                _ if !self.acknowledged.insert(request.id.clone()) => {}
                 "PUBLISH" => self.model.publication_acknowledged(at, &tag),
                 "SUBSCRIBE" => self.model.subscription_acknowledged(at, &request.dialog),
                 _ => {}
@@ -445,6 +453,7 @@ impl Witness {
                 request: &request,
                 status,
                 tag: &tag,
+                expires: message.expires().ok().flatten(),
             },
         );
     }
@@ -474,8 +483,7 @@ impl Witness {
     pub(crate) fn crashed(&mut self, at: Instant, kept: u64) {
         let pending = self.model.pending();
         self.model.crashed(kept);
-        self.seen.clear();
-        self.sent.values_mut().for_each(|sent| sent.old = true);
+        self.forget_life();
         self.tell(at, &Happening::Crashed { pending });
     }
 
@@ -483,9 +491,16 @@ impl Witness {
     pub(crate) fn stopped(&mut self, at: Instant, hasty: bool) {
         let pending = self.model.pending() as u64;
         self.model.crashed(pending);
+        self.forget_life();
+        self.tell(at, &Happening::Stopped { hasty });
+    }
+
+    fn forget_life(&mut self) {
         self.seen.clear();
         self.sent.values_mut().for_each(|sent| sent.old = true);
-        self.tell(at, &Happening::Stopped { hasty });
+        // From here on the wall clock tells when it lapses, whenever the answer leaves.
+        self.acknowledged
+            .extend(self.model.live.effects.iter().cloned());
     }
 
     /// A process is about to restore its state.
@@ -529,6 +544,8 @@ fn read_request(message: &Message<'_>) -> Option<Request> {
         id: read_id(message)?,
         method: message.method().name().to_owned(),
         if_match: message.header_text(Name::SipIfMatch).map(ToOwned::to_owned),
+        presentity: message.to().ok()?.uri.to_owned(),
+        from: message.from().ok()?.uri.to_owned(),
         dialog: format!("{}|{from_tag}", message.call_id().ok()?),
         in_dialog: message.to().ok()?.tag().is_some(),
         expires: message.expires().ok()?,

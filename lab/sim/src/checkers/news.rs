@@ -102,13 +102,17 @@ impl Checker for News {
                 request,
                 status: 200..=299,
                 tag,
+                ..
             } if request.method == "SUBSCRIBE"
                 && self.granted.insert(request.id.clone(), ()).is_none() =>
             {
-                self.dialogs
+                let track = self
+                    .dialogs
                     .entry(format!("{}|{tag}", request.dialog))
-                    .or_default()
-                    .asked = true;
+                    .or_default();
+                track.asked = true;
+                track.presentity = Some(request.presentity.clone());
+                track.watcher = Some(request.from.clone());
             }
             Happening::Heard { leg, cseq, status } => {
                 if let Some(track) = self.dialogs.get_mut(*leg)
