@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use events::package::Source;
 use machine::settings::Handling;
-use machine::{Instant, Now, Wall};
+use machine::{Instant, Key, Now, Wall};
 
 /// Whoever waits for something to lapse is given so long.
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
@@ -63,6 +63,8 @@ impl Lasts {
 /// A publication that lives.
 #[derive(Clone, Debug)]
 pub struct Publication {
+    /// Where the server keeps it.
+    pub key: Option<Key>,
     /// Whose state it is.
     pub presentity: String,
     /// Its entity-tag.
@@ -80,6 +82,8 @@ pub struct Publication {
 /// A subscription that lives.
 #[derive(Clone, Debug)]
 pub struct Dialog {
+    /// Where the server keeps it.
+    pub key: Option<Key>,
     /// Who is watched.
     pub presentity: String,
     /// By whom.
@@ -301,6 +305,7 @@ impl Model {
             (_, body) => {
                 self.order += 1;
                 Publication {
+                    key: before.and_then(|before| before.key),
                     presentity: presentity.to_owned(),
                     tag: tag.to_owned(),
                     body: body.unwrap_or_default(),
@@ -310,30 +315,6 @@ impl Model {
                 }
             }
         }
-    }
-
-    /// The subscription that an expiry at this time must be about. After a start one may lapse again whose end is not on record.
-    pub fn lapsing_dialog(
-        &self,
-        at: Instant,
-        presentity: &str,
-        watcher: &str,
-        changes: &[Change],
-    ) -> Option<DialogId> {
-        let ended = |id: &DialogId| {
-            changes
-                .iter()
-                .any(|change| matches!(change, Change::Ending(other) if other == id))
-        };
-        let due = self.live.dialogs.iter().filter(|(id, dialog)| {
-            dialog.presentity == presentity
-                && dialog.watcher == watcher
-                && (dialog.ending
-                    || dialog.lasts.earliest <= at && at <= dialog.lasts.latest + GRACE)
-                && !ended(id)
-        });
-        due.min_by_key(|(_, dialog)| (dialog.ending, dialog.lasts.latest))
-            .map(|(id, _)| id.clone())
     }
 
     /// What outlived its expiry.
@@ -429,19 +410,4 @@ impl Model {
             .map(|each| each.presentity.clone());
         published.chain(self.views.keys().cloned()).collect()
     }
-}
-
-/// The publication that an expiry at this time must be about: the one that is due first.
-pub(crate) fn lapsing_publication(
-    publications: &BTreeMap<String, Publication>,
-    at: Instant,
-    presentity: &str,
-) -> Option<String> {
-    let due = publications.values().filter(|publication| {
-        publication.presentity == presentity
-            && publication.lasts.earliest <= at
-            && at <= publication.lasts.latest + GRACE
-    });
-    due.min_by_key(|publication| publication.lasts.latest)
-        .map(|publication| publication.tag.clone())
 }
