@@ -15,6 +15,7 @@ mod plan;
 mod server;
 mod settings;
 mod shrink;
+mod tally;
 mod turns;
 mod witness;
 mod world;
@@ -23,6 +24,7 @@ pub use breakage::Breakage;
 pub use checkers::{Checker, all as checkers};
 pub use plan::{Connecting, Operation, Plan};
 pub use shrink::shrink;
+pub use tally::Tally;
 pub use witness::Violation;
 pub use world::{Outcome, World};
 

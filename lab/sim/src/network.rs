@@ -1,4 +1,5 @@
-//! The network: datagrams that get lost, doubled and late, connections that break, refuse and stall.
+//! The network: datagrams that get lost, doubled and late, streams that arrive in pieces, break between any two of them, refuse
+//! and stall.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use machine::settings::ListenerId;
 use machine::settings::Transport as Carrier;
 use machine::{Instant, Partitioner, Random};
 use shard::{Flow, Undeliverable};
+use sip::framing::{Frame, Framer};
 use sip::{Message, Name, response_to};
 
 use crate::happening::Happening;
@@ -18,6 +20,9 @@ use crate::world::{Event, World};
 
 /// What is older than this is not carried any more: no transaction remembers it (64·T1).
 const CARRIED_MAX: Duration = Duration::from_millis(31_500);
+
+/// The longest message that either end takes from a stream.
+const MESSAGE_BYTES_MAX: usize = 64 << 10;
 
 /// Between one peer and the server.
 #[derive(Clone, Debug)]
@@ -29,8 +34,26 @@ pub(crate) struct Link {
     pub(crate) connecting: Connecting,
 }
 
-/// A connection, with messages instead of bytes: framing is tested elsewhere.
-#[derive(Clone, Debug)]
+/// One way of a connection.
+#[derive(Debug)]
+struct Direction {
+    /// When its newest bytes arrive: they keep their order.
+    newest: Instant,
+    /// What finds messages in it, at the end that it leads to.
+    framer: Framer,
+}
+
+impl Direction {
+    fn new(at: Instant) -> Self {
+        Self {
+            newest: at,
+            framer: Framer::new(MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX),
+        }
+    }
+}
+
+/// A connection.
+#[derive(Debug)]
 pub(crate) struct Connection {
     /// With which peer.
     pub(crate) peer: usize,
@@ -39,9 +62,8 @@ pub(crate) struct Connection {
     /// The server's end, as the peer sees it.
     pub(crate) server_end: SocketAddr,
     open: bool,
-    /// When the newest message arrives, each way: they keep their order.
-    up: Instant,
-    down: Instant,
+    up: Direction,
+    down: Direction,
 }
 
 impl Link {
@@ -65,7 +87,9 @@ impl World {
     fn fates(&mut self, peer: usize) -> Vec<Duration> {
         let (plan, calm, at) = (&self.plan, self.calm, self.at);
         let link = &mut self.links[peer];
+        self.tally.datagrams += 1;
         if at < link.cut_until || !calm && link.chance.below(1000) < plan.lost {
+            self.tally.lost += 1;
             return Vec::new();
         }
         let copies = if !calm && link.chance.below(1000) < plan.doubled {
@@ -73,9 +97,11 @@ impl World {
         } else {
             1
         };
+        self.tally.doubled += copies - 1;
         (0..copies)
             .map(|_| {
                 let late = !calm && link.chance.below(1000) < plan.late;
+                self.tally.late += u64::from(late);
                 let most = if late {
                     8_000_000
                 } else {
@@ -158,15 +184,14 @@ impl World {
                 }
             },
         };
-        let at = self.stream_arrival(id, peer, true);
-        self.schedule_at(
-            at,
-            Event::ToServer {
+        for (at, bytes) in self.pieces(id, peer, true, bytes) {
+            let event = Event::ToServer {
                 peer,
                 connection: Some(id),
-                bytes: bytes.into(),
-            },
-        );
+                bytes,
+            };
+            self.schedule_at(at, event);
+        }
     }
 
     fn connecting(&self, peer: usize) -> Result<(), Duration> {
@@ -192,8 +217,8 @@ impl World {
             peer_end,
             server_end,
             open: true,
-            up: self.at,
-            down: self.at,
+            up: Direction::new(self.at),
+            down: Direction::new(self.at),
         };
         self.connections.insert(id, connection);
         id
@@ -207,13 +232,55 @@ impl World {
         let Some(connection) = self.connections.get_mut(&id) else {
             return arrives;
         };
-        let newest = if up {
-            &mut connection.up
-        } else {
-            &mut connection.down
+        let newest = match up {
+            true => &mut connection.up.newest,
+            false => &mut connection.down.newest,
         };
         *newest = arrives.max(*newest + Duration::from_micros(1));
         *newest
+    }
+
+    /// A stream knows no messages: what is sent at once arrives in pieces, in order.
+    fn pieces(
+        &mut self,
+        id: u64,
+        peer: usize,
+        up: bool,
+        bytes: &[u8],
+    ) -> Vec<(Instant, Arc<[u8]>)> {
+        let mut pieces = Vec::new();
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let chance = &mut self.links[peer].chance;
+            let length = match chance.below(3) {
+                0 => 1 + chance.below(rest.len() as u64) as usize,
+                _ => rest.len(),
+            };
+            let (piece, left) = rest.split_at(length);
+            let at = self.stream_arrival(id, peer, up);
+            pieces.push((at, piece.into()));
+            rest = left;
+        }
+        pieces
+    }
+
+    /// The messages that these bytes complete.
+    fn framed(&mut self, id: u64, up: bool, bytes: &[u8]) -> Vec<Vec<u8>> {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return Vec::new();
+        };
+        let framer = match up {
+            true => &mut connection.up.framer,
+            false => &mut connection.down.framer,
+        };
+        framer.push(bytes);
+        let mut messages = Vec::new();
+        while let Some(frame) = framer.next() {
+            if let Frame::Message(message) = frame {
+                messages.push(message.to_vec());
+            }
+        }
+        messages
     }
 
     fn is_open(&self, connection: Option<u64>) -> bool {
@@ -225,6 +292,17 @@ impl World {
         if self.server.life.is_none() || !self.is_open(connection) {
             return;
         }
+        match connection {
+            None => self.message_to_server(peer, None, bytes),
+            Some(id) => {
+                for message in self.framed(id, true, bytes) {
+                    self.message_to_server(peer, connection, &message);
+                }
+            }
+        }
+    }
+
+    fn message_to_server(&mut self, peer: usize, connection: Option<u64>, bytes: &[u8]) {
         if self.refuse_on_the_way(peer, connection, bytes) {
             return;
         }
@@ -283,12 +361,24 @@ impl World {
             self.numbed.insert(peer);
         }
         self.note(|| format!("{peer} <- {} (a proxy)", summary(&out)));
-        let event = Event::ToPeer {
-            peer,
-            connection,
-            bytes: out.into(),
-        };
-        self.schedule(Duration::from_millis(1), event);
+        *self
+            .tally
+            .answers
+            .entry((message.method().name().to_owned(), status))
+            .or_default() += 1;
+        match connection {
+            Some(id) => {
+                self.stream_to_peer(id, &out);
+            }
+            None => {
+                let event = Event::ToPeer {
+                    peer,
+                    connection,
+                    bytes: out.into(),
+                };
+                self.schedule(Duration::from_millis(1), event);
+            }
+        }
         true
     }
 
@@ -316,15 +406,14 @@ impl World {
         else {
             return false;
         };
-        let at = self.stream_arrival(id, peer, false);
-        self.schedule_at(
-            at,
-            Event::ToPeer {
+        for (at, bytes) in self.pieces(id, peer, false, bytes) {
+            let event = Event::ToPeer {
                 peer,
                 connection: Some(id),
-                bytes: bytes.into(),
-            },
-        );
+                bytes,
+            };
+            self.schedule_at(at, event);
+        }
         true
     }
 
@@ -364,6 +453,17 @@ impl World {
         if !self.is_open(connection) {
             return;
         }
+        match connection {
+            None => self.message_to_peer(peer, None, bytes),
+            Some(id) => {
+                for message in self.framed(id, false, bytes) {
+                    self.message_to_peer(peer, connection, &message);
+                }
+            }
+        }
+    }
+
+    fn message_to_peer(&mut self, peer: usize, connection: Option<u64>, bytes: &[u8]) {
         self.note(|| format!("{peer} <- {}", summary(bytes)));
         let from = connection
             .and_then(|id| self.connections.get(&id))
@@ -418,6 +518,9 @@ impl World {
                 Output::Show(event) => {
                     self.note(|| format!("{number} sees {}", shown(&event)));
                     let wanted = self.people[number].see(&event);
+                    if self.is_traced() {
+                        self.shown.push((self.at, number, event.clone()));
+                    }
                     if wanted {
                         self.schedule(Duration::from_secs(10), Event::TryAgain(number));
                     }
@@ -440,12 +543,16 @@ impl World {
             .connections
             .values_mut()
             .filter(|each| each.peer == peer && each.open);
+        let mut torn = 0;
         let ends: Vec<SocketAddr> = broken
             .map(|connection| {
                 connection.open = false;
+                let whole = connection.up.framer.pending() + connection.down.framer.pending() == 0;
+                torn += u64::from(!whole);
                 connection.server_end
             })
             .collect();
+        self.tally.torn_connections += torn;
         for to in ends {
             if self.calm || self.chance.below(4) > 0 {
                 self.schedule(

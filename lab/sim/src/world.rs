@@ -18,6 +18,7 @@ use crate::person::Person;
 use crate::plan::{Operation, Plan};
 use crate::server::Server;
 use crate::settings::settings;
+use crate::tally::Tally;
 use crate::witness::{Violation, Witness};
 
 /// Something that will happen.
@@ -114,6 +115,10 @@ pub struct Outcome {
     pub trace: Vec<String>,
     /// How long it was in the world.
     pub lasted: Duration,
+    /// What the world did to those who live in it.
+    pub tally: Tally,
+    /// What people's programs showed, where a trace was asked for: when, whose, what.
+    pub shown: Vec<(Instant, usize, agent::Event)>,
 }
 
 /// Longer than every back-off of a client, of the server, and every refusal that is remembered.
@@ -152,6 +157,8 @@ pub struct World {
     pub(crate) handled: BTreeSet<u64>,
     pub(crate) unrepeated: BTreeMap<(String, u32), shard::Send>,
     pub(crate) numbed: BTreeSet<usize>,
+    pub(crate) tally: Tally,
+    pub(crate) shown: Vec<(Instant, usize, agent::Event)>,
     trace: Option<Vec<String>>,
 }
 
@@ -193,6 +200,8 @@ impl World {
             handled: BTreeSet::new(),
             unrepeated: BTreeMap::new(),
             numbed: BTreeSet::new(),
+            tally: Tally::default(),
+            shown: Vec::new(),
             trace: traced.then(Vec::new),
             plan,
         }
@@ -212,6 +221,8 @@ impl World {
         self.calm_down();
         self.end();
         Outcome {
+            tally: self.tally,
+            shown: self.shown,
             violations: self.witness.violations,
             trace: self.trace.unwrap_or_default(),
             lasted: self.at.since(begin),
@@ -289,6 +300,10 @@ impl World {
                 line()
             ));
         }
+    }
+
+    pub(crate) const fn is_traced(&self) -> bool {
+        self.trace.is_some()
     }
 
     pub(crate) fn schedule(&mut self, after: Duration, event: Event) {
@@ -578,7 +593,10 @@ impl World {
             Operation::DiskSlow { lasts_ms } => {
                 self.slow_until = self.at + Duration::from_millis(lasts_ms);
             }
-            Operation::WallStep { by_ms } => self.server.step_wall(by_ms),
+            Operation::WallStep { by_ms } => {
+                self.tally.wall_steps += 1;
+                self.server.step_wall(by_ms);
+            }
             _ => {}
         }
     }
