@@ -172,6 +172,22 @@ impl EventState {
         }
     }
 
+    /// How many entries there are of everything that is kept: nothing is left when nothing happens any more.
+    pub fn remembered(&self) -> usize {
+        let maps = self.by_name.iter().map(HashMap::len).sum::<usize>()
+            + self.by_key.len()
+            + self.watchers.len()
+            + self.done.len();
+        let queues = self.ring.len() + self.resend.len() + self.freed_hops.len();
+        let records = self.records.len() + self.lazy_records.len() + self.happened.len();
+        self.resources.len()
+            + self.subscriptions.len()
+            + self.timers.len()
+            + maps
+            + queues
+            + records
+    }
+
     /// The names of the packages, for Allow-Events (RFC 6665 §8.2.2: packages, not templates).
     pub fn allow_events(&self) -> String {
         self.packages

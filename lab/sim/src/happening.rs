@@ -98,6 +98,8 @@ pub enum Happening<'a> {
     LapsedEarly(&'a str),
     /// Something that should be gone is not.
     Overdue(&'a str),
+    /// A request that deserves to be refused got another answer.
+    Misjudged(&'a str),
     /// A reload.
     Reloaded,
     /// The server's process died; so many batches were not durable.
@@ -148,6 +150,8 @@ pub struct Standing {
 pub struct Remains {
     /// In each shard: what it holds and what it remembers.
     pub shards: Vec<(Counts, usize)>,
+    /// Of each person's agent: what it remembers.
+    pub agents: Vec<(usize, usize)>,
     /// Deadlines set in shards.
     pub deadlines: usize,
     /// Objects in the store.

@@ -22,7 +22,7 @@ mod world;
 
 pub use breakage::Breakage;
 pub use checkers::{Checker, all as checkers};
-pub use plan::{Connecting, Operation, Plan};
+pub use plan::{Connecting, Flaw, Operation, Plan, STATUSES};
 pub use shrink::shrink;
 pub use tally::Tally;
 pub use witness::Violation;

@@ -204,11 +204,10 @@ impl World {
         }
     }
 
-    fn next_connection(&self) -> u64 {
-        self.connections
-            .keys()
-            .next_back()
-            .map_or(1, |last| last + 1)
+    /// Never the number of one before: what is still on its way belongs to that.
+    const fn next_connection(&mut self) -> u64 {
+        self.opened += 1;
+        self.opened
     }
 
     fn open(&mut self, id: u64, peer: usize, peer_end: SocketAddr, server_end: SocketAddr) -> u64 {
@@ -488,6 +487,9 @@ impl World {
         let odd = peer - self.people.len();
         if let Some(answer) = self.odds[odd].receive(from, bytes) {
             self.send_to_server(peer, false, &answer);
+        }
+        if let Some(what) = self.odds[odd].wronged.take() {
+            self.witness.tell(self.at, &Happening::Misjudged(&what));
         }
     }
 

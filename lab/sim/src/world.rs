@@ -140,6 +140,8 @@ pub struct World {
     pub(crate) odds: Vec<Odd>,
     pub(crate) links: Vec<Link>,
     pub(crate) connections: BTreeMap<u64, Connection>,
+    /// How many connections there were.
+    pub(crate) opened: u64,
     pub(crate) witness: Witness,
     pub(crate) broken: Broken,
     pub(crate) chance: Random,
@@ -187,6 +189,7 @@ impl World {
             odds,
             links,
             connections: BTreeMap::new(),
+            opened: 0,
             witness: Witness::default(),
             broken: Broken::new(breakage),
             chance: Random::new(plan.seed ^ 0xc4ac_e000),
@@ -285,6 +288,9 @@ impl World {
         }
         let busy =
             |person: &&Person| !person.agent.is_idle() || person.agent.poll_timeout().is_some();
+        remains.agents = (self.people.iter().enumerate())
+            .map(|(number, person)| (number, person.agent.remembered()))
+            .collect();
         remains.busy = (self.people.iter().enumerate())
             .filter(|(_, person)| busy(person))
             .map(|(number, _)| number)
@@ -538,7 +544,8 @@ impl World {
                 who,
                 Some(self.odds[who].watch(whom, expires, answers, named)),
             ),
-            Operation::OddRefresh(who) => (who, self.odds[who].refresh()),
+            Operation::OddRefresh { who, moves } => (who, self.odds[who].refresh(moves)),
+            Operation::OddAsk { who, how } => (who, Some(self.odds[who].ask(how))),
             Operation::OddEnd(who) => (who, self.odds[who].end()),
             Operation::OddPublish {
                 who,
