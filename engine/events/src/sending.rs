@@ -632,8 +632,12 @@ impl EventState {
             match decide(&name, &subscription.watcher) {
                 // The last NOTIFY tells no more than she may see now.
                 handling if !is_live => {
-                    self.subscriptions[slot as usize].handling =
-                        handling.unwrap_or(Handling::Block);
+                    let subscription = &mut self.subscriptions[slot as usize];
+                    let handling = handling.unwrap_or(Handling::Block);
+                    let before = std::mem::replace(&mut subscription.handling, handling);
+                    if handling < before && withdraw(subscription) {
+                        self.owe(slot, Owed::AtOnce);
+                    }
                 }
                 None => self.end(slot, Reason::NoResource),
                 Some(handling) => self.apply_handling(slot, handling),
@@ -736,12 +740,11 @@ impl EventState {
     }
 }
 
-/// A NOTIFY that waits for durability shows what its watcher may no longer see.
-fn withdraw(subscription: &mut Subscription) {
-    if let Some(flight) = &mut subscription.in_flight
-        && flight.since.is_none()
-        && flight.client.is_none()
-    {
-        flight.withdrawn = true;
-    }
+/// A NOTIFY that waits for durability shows what its watcher may no longer see; `false`: there is none.
+fn withdraw(subscription: &mut Subscription) -> bool {
+    let Some(flight) = &mut subscription.in_flight else {
+        return false;
+    };
+    flight.withdrawn |= flight.since.is_none() && flight.client.is_none();
+    flight.withdrawn
 }

@@ -4,6 +4,7 @@ mod world;
 
 use std::time::Duration;
 
+use machine::settings::Handling;
 use world::{World, pidf};
 
 /// An hour, in which everything lapses that was granted for less.
@@ -144,4 +145,30 @@ fn the_same_answer_after_a_crash_promises_no_more_than_is_left() {
         let left: u32 = answer.need("Expires").parse().unwrap();
         assert!((39..=40).contains(&left), "{left} of 60 are left after 20");
     }
+}
+
+#[test]
+fn the_last_notify_that_waits_for_the_disk_shows_no_more_than_the_new_rules_give() {
+    let mut world = World::new();
+    world.publish_open("secret");
+    let (answer, _) = world.watch("bob", 7000, "Expires: 600\r\n");
+    world.prompt = false;
+    let text = world.resubscribe_text("bob", 7000, &answer, 2, "Expires: 0\r\n");
+    assert!(world.say(&World::udp(7000), &text).is_empty());
+    world.reload(|settings| {
+        settings.domains[0].presence.default_handling = Handling::PoliteBlock;
+    });
+    let from = world.sent.len();
+    while !world.pending.is_empty() {
+        world.make_durable();
+    }
+    world.advance(Duration::from_millis(100));
+    let notifies = world.notifies(from);
+    assert_eq!(notifies.len(), 1, "{notifies:#?}");
+    assert!(
+        notifies[0]
+            .need("Subscription-State")
+            .starts_with("terminated")
+    );
+    assert!(!notifies[0].body.contains("secret"), "{}", notifies[0].body);
 }
