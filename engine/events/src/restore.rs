@@ -217,7 +217,9 @@ impl EventState {
         self.timers
             .set(now.monotonic + RETRANSMISSIONS_LAST, Timer::ForgetChanges);
         let resources: Vec<u32> = self.resources.iter().map(|(slot, _)| slot as u32).collect();
+        let mut answered = Vec::with_capacity(resources.len());
         for slot in &resources {
+            answered.push(self.resources[*slot as usize].answered);
             self.restore_order(now, *slot);
         }
         let over = |subscription: &Subscription| subscription.expires_at <= now.monotonic;
@@ -230,8 +232,8 @@ impl EventState {
         for key in lapsed {
             self.subscription_expires(key);
         }
-        for slot in resources {
-            self.owe_after_start(slot);
+        for (slot, answered) in resources.into_iter().zip(answered) {
+            self.owe_after_start(slot, answered);
         }
         self.redecide(decide);
     }
@@ -250,7 +252,8 @@ impl EventState {
         }
     }
 
-    fn owe_after_start(&mut self, slot: u32) {
+    /// `answered`: what was on record before anything lapsed.
+    fn owe_after_start(&mut self, slot: u32, answered: AnsweredByAll) {
         if !self.resources.contains(slot as usize) {
             return;
         }
@@ -258,18 +261,22 @@ impl EventState {
             self.release_resource(slot);
             return;
         }
-        let view = self.view(slot);
-        let answered = self.resources[slot as usize].answered;
         for index in 0..self.resources[slot as usize].subscriptions.len() {
             let each = self.resources[slot as usize].subscriptions[index];
             let subscription = &mut self.subscriptions[each as usize];
-            let covered = answered.stamp > subscription.asked
-                && (answered.digest == view.digest || subscription.handling != Handling::Allow);
+            let sees = subscription.handling == Handling::Allow;
+            let covered = answered.stamp > subscription.asked && !(sees && answered.digest == 0);
             if subscription.phase != Phase::Live || !covered {
                 self.owe(each, Owed::AtOnce);
-            } else {
-                subscription.answered_pending = subscription.handling == Handling::Confirm;
-                self.subscriptions[each as usize].answered = self.body(each).digest;
+                continue;
+            }
+            subscription.answered_pending = subscription.handling == Handling::Confirm;
+            let now_seen = self.body(each).digest;
+            let known = if sees { answered.digest } else { now_seen };
+            self.subscriptions[each as usize].answered = known;
+            if known != now_seen {
+                // What she answered last is known: should it come back before she is told, there is nothing to tell.
+                self.owe(each, Owed::Change);
             }
         }
     }

@@ -172,3 +172,41 @@ fn the_last_notify_that_waits_for_the_disk_shows_no_more_than_the_new_rules_give
     );
     assert!(!notifies[0].body.contains("secret"), "{}", notifies[0].body);
 }
+
+#[test]
+fn a_state_that_lapses_and_comes_back_around_a_start_is_no_news() {
+    let mut world = World::new();
+    let fields = "Content-Type: application/pidf+xml\r\nExpires: ";
+    world.publish(&format!("{fields}5\r\n"), &pidf("open", "same"));
+    let named = world
+        .subscribe_text("bob", 7000, "Expires: 600\r\n")
+        .replace(
+            "Contact: <sip:bob@127.0.0.1:7000>",
+            "Contact: <sip:bob@named.example>",
+        );
+    world.say(&World::udp(7000), &named);
+    let found = ["127.0.0.1".parse().unwrap()];
+    world
+        .shard
+        .handle_resolved(world.now, "named.example", &found);
+    world.run();
+    let first = world.notifies(0).remove(0);
+    world.ok(&first);
+    // Something that takes the record along.
+    world.watch("carol", 7001, "Expires: 600\r\n");
+    world.set_clock(10_000);
+    world.crash();
+    // While bob's name is looked up again what lapsed is published again.
+    world.publish(&format!("{fields}600\r\n"), &pidf("open", "same"));
+    let from = world.sent.len();
+    world
+        .shard
+        .handle_resolved(world.now, "named.example", &found);
+    world.run();
+    let to_bob: Vec<_> = world
+        .notifies(from)
+        .into_iter()
+        .filter(|notify| notify.need("Call-ID") == "sub-bob")
+        .collect();
+    assert!(to_bob.is_empty(), "{to_bob:#?}");
+}
