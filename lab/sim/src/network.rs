@@ -62,6 +62,8 @@ pub(crate) struct Connection {
     /// The server's end, as the peer sees it.
     pub(crate) server_end: SocketAddr,
     open: bool,
+    /// It breaks in the middle of what is sent by it next.
+    doomed: bool,
     up: Direction,
     down: Direction,
 }
@@ -216,6 +218,7 @@ impl World {
             peer_end,
             server_end,
             open: true,
+            doomed: false,
             up: Direction::new(self.at),
             down: Direction::new(self.at),
         };
@@ -249,6 +252,16 @@ impl World {
     ) -> Vec<(Instant, Arc<[u8]>)> {
         let mut pieces = Vec::new();
         let mut rest = bytes;
+        let calm = self.calm;
+        let doomed = self.connections.get_mut(&id);
+        if doomed.is_some_and(|each| std::mem::take(&mut each.doomed) && !calm && bytes.len() > 1) {
+            let length = 1 + self.links[peer].chance.below(bytes.len() as u64 - 1) as usize;
+            let at = self.stream_arrival(id, peer, up);
+            pieces.push((at, bytes[..length].into()));
+            let tear = Event::Tear { connection: id };
+            self.schedule_at(at + Duration::from_micros(1), tear);
+            return pieces;
+        }
         while !rest.is_empty() {
             let chance = &mut self.links[peer].chance;
             let length = match chance.below(3) {
@@ -539,33 +552,43 @@ impl World {
         }
     }
 
-    /// The connections of a peer break; what is on its way is lost. Now and then the peer does not notice.
-    pub(crate) fn break_connections(&mut self, peer: usize) {
-        let broken = self
-            .connections
-            .values_mut()
-            .filter(|each| each.peer == peer && each.open);
-        let mut torn = 0;
-        let ends: Vec<SocketAddr> = broken
-            .map(|connection| {
-                connection.open = false;
-                let whole = connection.up.framer.pending() + connection.down.framer.pending() == 0;
-                torn += u64::from(!whole);
-                connection.server_end
-            })
+    /// The connections of a peer break, at once or in the middle of what is sent next.
+    pub(crate) fn break_connections(&mut self, peer: usize, at_once: bool) {
+        let theirs = |each: &Connection| each.peer == peer && each.open;
+        if !at_once {
+            let doomed = self.connections.values_mut().filter(|each| theirs(each));
+            return doomed.for_each(|connection| connection.doomed = true);
+        }
+        let broken: Vec<u64> = (self.connections.iter())
+            .filter(|(_, each)| theirs(each))
+            .map(|(id, _)| *id)
             .collect();
-        self.tally.torn_connections += torn;
-        for to in ends {
-            if self.calm || self.chance.below(4) > 0 {
-                self.schedule(
-                    Duration::from_millis(1),
-                    Event::Unreachable {
-                        peer,
-                        tcp: true,
-                        to,
-                    },
-                );
-            }
+        for id in broken {
+            self.break_connection(id);
+        }
+    }
+
+    /// What is on its way is lost. Now and then the peer does not notice.
+    pub(crate) fn break_connection(&mut self, id: u64) {
+        let Some(connection) = self.connections.get_mut(&id).filter(|each| each.open) else {
+            return;
+        };
+        connection.open = false;
+        let (peer, to) = (connection.peer, connection.server_end);
+        let pending = connection.up.framer.pending() + connection.down.framer.pending();
+        if pending > 0 {
+            self.tally.torn_connections += 1;
+            self.note(|| {
+                format!("a connection of {peer} breaks after {pending} bytes of a message")
+            });
+        }
+        if self.calm || self.chance.below(4) > 0 {
+            let event = Event::Unreachable {
+                peer,
+                tcp: true,
+                to,
+            };
+            self.schedule(Duration::from_millis(1), event);
         }
     }
 
@@ -583,7 +606,7 @@ impl World {
     /// The server's process is gone, and every connection with it.
     pub(crate) fn close_all_connections(&mut self) {
         for peer in 0..self.links.len() {
-            self.break_connections(peer);
+            self.break_connections(peer, true);
         }
         self.connections.retain(|_, connection| connection.open);
     }

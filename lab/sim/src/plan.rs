@@ -159,7 +159,12 @@ pub enum Operation {
         lasts_ms: u64,
     },
     /// The connections of a peer break.
-    Break(usize),
+    Break {
+        /// Which peer.
+        who: usize,
+        /// Not in the middle of what is sent next.
+        at_once: bool,
+    },
     /// What becomes of new connections with a peer.
     Connecting {
         /// Which peer.
@@ -334,7 +339,7 @@ impl Plan {
             plan.operations.push((at, operation));
             if let Some(again) = again {
                 at = again;
-                let operation = Self::fault(25, &mut random, 0);
+                let operation = Self::fault(25, &mut random, (0, 0));
                 plan.operations.push((at, operation));
             }
         }
@@ -390,11 +395,15 @@ impl Plan {
                 who: odd,
                 how: Flaw::ALL[random.below(Flaw::ALL.len() as u64) as usize],
             },
-            kind => Self::fault(kind, random, anybody),
+            kind => {
+                // Connections are worth breaking where there are any.
+                let streams = self.people.iter().position(|(_, tcp)| *tcp);
+                Self::fault(kind, random, (anybody, streams.unwrap_or(who)))
+            }
         }
     }
 
-    fn fault(kind: u64, random: &mut Random, anybody: usize) -> Operation {
+    fn fault(kind: u64, random: &mut Random, (anybody, streams): (usize, usize)) -> Operation {
         match kind {
             25..29 => Operation::Crash {
                 down_ms: pause(random),
@@ -418,7 +427,10 @@ impl Plan {
                 who: anybody,
                 lasts_ms: random.below(50_000),
             },
-            34 => Operation::Break(anybody),
+            34 => Operation::Break {
+                who: streams,
+                at_once: random.below(3) == 0,
+            },
             35 => Operation::Connecting {
                 who: anybody,
                 how: [Connecting::Works, Connecting::Refused, Connecting::Stalls]

@@ -58,6 +58,8 @@ pub(crate) enum Event {
         token: u64,
         why: Undeliverable,
     },
+    /// A connection breaks.
+    Tear { connection: u64 },
     /// The disk has written one batch.
     Written { life: u32 },
     /// A shard learns of it.
@@ -414,6 +416,7 @@ impl World {
                 bytes,
             } => self.reach_peer(peer, connection, &bytes),
             Event::Unreachable { peer, tcp, to } => self.person_unreachable(peer, tcp, to),
+            Event::Tear { connection } => self.break_connection(connection),
             Event::Start { shards } => {
                 if self.server.life.is_none() {
                     self.start_server(shards);
@@ -590,7 +593,7 @@ impl World {
             Operation::Cut { who, lasts_ms } => {
                 self.links[who].cut_until = self.at + Duration::from_millis(lasts_ms);
             }
-            Operation::Break(who) => self.break_connections(who),
+            Operation::Break { who, at_once } => self.break_connections(who, at_once),
             Operation::Connecting { who, how } => self.links[who].connecting = how,
             Operation::DiskFull { lasts_ms } => {
                 self.full_until = self.at + Duration::from_millis(lasts_ms);
