@@ -19,7 +19,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   sim [--seeds N] [--seed S] [--jobs J] [--keep-going]
                    stories in the simulated world, by their seeds; a broken promise is told as short as it gets
   fuzz [--seconds N] [--minimise] [TARGET…]
-                   the targets of fuzz/ under libFuzzer, a minute each; or the smallest corpus, written over what is kept
+                   the targets of fuzz/ under libFuzzer, a minute each; or the fewest inputs, written over what is kept
   install          the Debian packages that the tests with peers need";
 
 fn main() -> ExitCode {
