@@ -1,0 +1,261 @@
+//! The trace: what happened, in entries, and who took part.
+
+use std::collections::VecDeque;
+
+/// Who takes part: a column of the picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Actor(pub(crate) usize);
+
+/// Leads from a request to everything that it brought about.
+pub type Cause = u64;
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// It arrived then (microseconds, as everything here).
+    At(u64),
+    /// It did not.
+    Lost,
+    /// Who wrote the trace cannot know: he saw one end of the way.
+    Unknown,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A message went from one actor to another.
+    Message {
+        /// From whom.
+        from: Actor,
+        /// To whom.
+        to: Actor,
+        /// `udp`, `tcp`, …
+        over: String,
+        /// As it went over the wire.
+        bytes: Vec<u8>,
+        /// What became of it.
+        arrival: Arrival,
+        /// The request that brought it about.
+        cause: Option<Cause>,
+    },
+    /// Something happened at an actor, or to all of them.
+    Point(Point),
+}
+
+/// Something that happened at one place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Point {
+    /// Where; `None`: it is about the whole picture.
+    pub actor: Option<Actor>,
+    /// What kind of thing.
+    pub kind: PointKind,
+    /// In words; the dotted name of an event.
+    pub text: String,
+    /// What else is known of it, in order.
+    pub fields: Vec<(String, String)>,
+    /// The request that brought it about.
+    pub cause: Option<Cause>,
+}
+
+impl Point {
+    /// With nothing but words.
+    pub fn new(kind: PointKind, actor: Option<Actor>, text: impl Into<String>) -> Self {
+        Self {
+            actor,
+            kind,
+            text: text.into(),
+            fields: Vec::new(),
+            cause: None,
+        }
+    }
+}
+
+/// What kind of thing happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PointKind {
+    /// An event of a program's schema.
+    Event,
+    /// A timer fired.
+    Timer,
+    /// A remark.
+    Note,
+    /// The actor's process is gone from here on.
+    Down,
+    /// It is there again.
+    Up,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// When, in microseconds of the trace's own clock.
+    pub at: u64,
+    /// What.
+    pub what: What,
+}
+
+impl Entry {
+    /// What it takes in memory, about.
+    fn size(&self) -> usize {
+        let words = match &self.what {
+            What::Message { bytes, over, .. } => bytes.len() + over.len(),
+            What::Point(point) => {
+                let fields = point.fields.iter();
+                point.text.len()
+                    + fields
+                        .map(|(name, value)| name.len() + value.len() + 48)
+                        .sum::<usize>()
+            }
+        };
+        words + size_of::<Self>()
+    }
+}
+
+/// How much a trace remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// 20 000 entries are more than anybody looks at. Beyond it the oldest are forgotten, and counted.
+    pub entries_max: usize,
+    /// 20 000 entries of 1.6 KiB = 32 MiB at worst. Beyond it the same.
+    pub bytes_max: usize,
+    /// 4 096 names of 64 bytes = 256 KiB. Who comes later is counted among `others`.
+    pub actors_max: usize,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self {
+            entries_max: 20_000,
+            bytes_max: 32 << 20,
+            actors_max: 4096,
+        }
+    }
+}
+
+/// What happened, so far as it is remembered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trace {
+    /// What it is about.
+    pub title: String,
+    actors: Vec<String>,
+    entries: VecDeque<Entry>,
+    forgotten: u64,
+    bytes: usize,
+    room: Room,
+}
+
+/// Who came when no more names were taken.
+const OTHERS: &str = "others";
+
+impl Trace {
+    /// Nothing has happened yet.
+    pub fn new(title: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            ..Self::default()
+        }
+    }
+
+    /// The same with another bound.
+    #[must_use]
+    pub fn with_room(mut self, room: Room) -> Self {
+        self.room = room;
+        self
+    }
+
+    /// The actor with this name; its column comes after those that are there.
+    pub fn actor(&mut self, name: &str) -> Actor {
+        let name = if self.actors.len() < self.room.actors_max || self.find(name).is_some() {
+            name
+        } else {
+            OTHERS
+        };
+        self.find(name).unwrap_or_else(|| {
+            self.actors.push(name.to_owned());
+            Actor(self.actors.len() - 1)
+        })
+    }
+
+    fn find(&self, name: &str) -> Option<Actor> {
+        self.actors
+            .iter()
+            .position(|known| known == name)
+            .map(Actor)
+    }
+
+    /// An actor is better known by another name from here on.
+    pub fn rename(&mut self, actor: Actor, name: &str) {
+        if let Some(old) = self.actors.get_mut(actor.0) {
+            name.clone_into(old);
+        }
+    }
+
+    /// Their names, in order of columns.
+    pub fn actors(&self) -> &[String] {
+        &self.actors
+    }
+
+    /// The actors in order of columns.
+    pub fn each_actor(&self) -> impl Iterator<Item = Actor> {
+        (0..self.actors.len()).map(Actor)
+    }
+
+    /// What is remembered, in the order in which it was told.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
+    /// How many entries are not remembered any more.
+    pub const fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    /// Counts entries that whoever recorded it had forgotten.
+    pub(crate) const fn forgot(&mut self, entries: u64) {
+        self.forgotten += entries;
+    }
+
+    /// Something happened.
+    pub fn push(&mut self, at: u64, what: What) {
+        let entry = Entry { at, what };
+        self.bytes += entry.size();
+        self.entries.push_back(entry);
+        while self.entries.len() > self.room.entries_max
+            || self.bytes > self.room.bytes_max && self.entries.len() > 1
+        {
+            self.bytes -= self.entries.pop_front().map_or(0, |entry| entry.size());
+            self.forgotten += 1;
+        }
+    }
+
+    /// A message that went from one to another.
+    pub fn message(
+        &mut self,
+        at: u64,
+        (from, to): (Actor, Actor),
+        over: &str,
+        bytes: &[u8],
+        arrival: Arrival,
+    ) {
+        let what = What::Message {
+            from,
+            to,
+            over: over.to_owned(),
+            bytes: bytes.to_vec(),
+            arrival,
+            cause: None,
+        };
+        self.push(at, what);
+    }
+
+    /// A remark at an actor, or about everything.
+    pub fn note(&mut self, at: u64, actor: Option<Actor>, text: impl Into<String>) {
+        self.push(at, What::Point(Point::new(PointKind::Note, actor, text)));
+    }
+
+    /// Forgets what happened later, without counting it.
+    pub fn end_at(&mut self, at: u64) {
+        self.entries.retain(|entry| entry.at <= at);
+        self.bytes = self.entries.iter().map(Entry::size).sum();
+    }
+}
