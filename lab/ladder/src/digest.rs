@@ -32,18 +32,26 @@ pub struct Digest {
     pub(crate) identity: Option<String>,
 }
 
+/// A longer reason phrase does not fit on an arrow, and stands beside it.
+const REASON_MAX: usize = 27;
+
 /// Reads a message for the picture.
 pub fn digest(bytes: &[u8]) -> Digest {
     let Ok(message) = Message::parse(bytes) else {
         return unreadable(bytes);
     };
+    let mut details = details(&message);
     let (label, kind) = match message.status() {
-        Some(status) => (
-            format!("{status} {}", plain(message.reason()))
-                .trim_end()
-                .to_owned(),
-            kind_of(status),
-        ),
+        Some(status) => {
+            let reason = plain(message.reason());
+            let label = if reason.chars().count() > REASON_MAX {
+                details.insert(0, reason);
+                status.to_string()
+            } else {
+                format!("{status} {reason}").trim_end().to_owned()
+            };
+            (label, kind_of(status))
+        }
         None => {
             let method = message.method();
             let kind = match method.name() {
@@ -57,7 +65,7 @@ pub fn digest(bytes: &[u8]) -> Digest {
     };
     Digest {
         label,
-        details: details(&message),
+        details,
         body: body_of(&message),
         kind,
         identity: identity(&message),

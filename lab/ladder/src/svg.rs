@@ -188,7 +188,8 @@ fn write_row(row: &Row, y: i64, layout: &Layout, drawing: &Drawing, out: &mut St
     match &row.mark {
         Mark::Arrow(arrow) => draw(arrow, row, y, layout, drawing, out),
         Mark::Point(column, kind) => point(layout.x(*column), y, *kind, out),
-        Mark::Across | Mark::Pause | Mark::Missing => {}
+        Mark::Across => return band(row, y, layout, out),
+        Mark::Pause | Mark::Missing => {}
     }
     let mut x = layout.words;
     if let Some(cause) = row.cause {
@@ -230,6 +231,22 @@ fn write_row(row: &Row, y: i64, layout: &Layout, drawing: &Drawing, out: &mut St
         "<text class=\"{class}\" x=\"{x}\" y=\"{}\">{said}{gap}{}</text>",
         y + 4,
         escaped(&row.words)
+    );
+}
+
+/// A remark about everything stands across every lifeline.
+fn band(row: &Row, y: i64, layout: &Layout, out: &mut String) {
+    let last = layout.columns.last().copied().unwrap_or(LEFT);
+    let needs = (row.said.chars().count() as f64 * CHARACTER) as i64 + 28;
+    let width = (last - LEFT + 84).max(needs);
+    let _ = writeln!(
+        out,
+        "<rect class=\"box\" x=\"{}\" y=\"{}\" width=\"{width}\" height=\"24\" rx=\"5\"/><text class=\"words said\" x=\"{}\" y=\"{}\">{}</text>",
+        LEFT - 42,
+        y - 12,
+        LEFT - 28,
+        y + 4,
+        escaped(&row.said)
     );
 }
 

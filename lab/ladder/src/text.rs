@@ -79,7 +79,10 @@ fn write_row(row: &Row, places: &[usize], out: &mut String) {
             line.put(places.get(*column).copied().unwrap_or(LEFT), mark);
             words.insert_str(0, called);
         }
-        Mark::Across => words.insert_str(0, "-- "),
+        Mark::Across => {
+            across(&words, places, &mut line);
+            words.clear();
+        }
         Mark::Pause | Mark::Missing => words = format!("   ({words})"),
     }
     if !matches!(row.mark, Mark::Pause | Mark::Missing) {
@@ -117,6 +120,13 @@ fn draw(arrow: &Arrow, places: &[usize], line: &mut Line) {
         (true, true) => line.put(to - 3, "X  "),
         (true, false) => line.put(to + 1, "  X"),
     }
+}
+
+/// A line from the first actor to the last, with words in it.
+fn across(words: &str, places: &[usize], line: &mut Line) {
+    let last = places.last().copied().unwrap_or(LEFT);
+    (LEFT + 1..last).for_each(|at| line.put(at, "="));
+    line.put(LEFT + 3, &format!(" {words} "));
 }
 
 /// A line into which words are put at places.

@@ -116,7 +116,7 @@ a publication expires
      1.100   |                   |                  |         it starts
              :                   :                  :            (1.4 s later)
      2.500   |                   o                  |         timer: publication expires
-     2.500   |                   |                  |         -- the end
+     2.500   |== the end ===========================|
 ";
     assert_eq!(story().text(), expected);
 }

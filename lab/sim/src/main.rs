@@ -132,6 +132,7 @@ fn tell_one(seed: u64) -> bool {
             violation.checker, violation.what, violation.promise
         );
     }
+    println!("\n{}", told.ladder.text());
     println!("again: cargo xtask sim --seed {seed}");
     true
 }

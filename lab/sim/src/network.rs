@@ -12,6 +12,7 @@ use shard::{Flow, Undeliverable};
 use sip::{Message, Name, response_to};
 
 use crate::happening::Happening;
+use crate::picture::Way;
 use crate::plan::Connecting;
 use crate::settings::{SERVER, address};
 use crate::world::{Event, World};
@@ -93,17 +94,18 @@ impl World {
             return self.stream_to_server(peer, None, bytes);
         }
         let first = *self.first_sent.entry(digest(bytes)).or_insert(self.at);
-        let fates = self.fates(peer);
+        let mut fates = self.fates(peer);
+        fates.retain(|after| (self.at + *after).since(first) < CARRIED_MAX);
+        let arrivals: Vec<Instant> = fates.iter().map(|after| self.at + *after).collect();
+        self.draw_message(Way::Up(peer), "udp", bytes, &arrivals);
         let bytes: Arc<[u8]> = bytes.into();
         for after in fates {
-            if (self.at + after).since(first) < CARRIED_MAX {
-                let event = Event::ToServer {
-                    peer,
-                    connection: None,
-                    bytes: Arc::clone(&bytes),
-                };
-                self.schedule(after, event);
-            }
+            let event = Event::ToServer {
+                peer,
+                connection: None,
+                bytes: Arc::clone(&bytes),
+            };
+            self.schedule(after, event);
         }
         if self.server.life.is_none() && self.chance.below(3) == 0 {
             // Port unreachable.
@@ -159,6 +161,7 @@ impl World {
             },
         };
         let at = self.stream_arrival(id, peer, true);
+        self.draw_message(Way::Up(peer), "tcp", bytes, &[at]);
         self.schedule_at(
             at,
             Event::ToServer {
@@ -283,6 +286,7 @@ impl World {
             self.numbed.insert(peer);
         }
         self.note(|| format!("{peer} <- {} (a proxy)", summary(&out)));
+        self.draw_at(peer, || format!("a proxy answers {}", summary(&out)));
         let event = Event::ToPeer {
             peer,
             connection,
@@ -295,6 +299,8 @@ impl World {
     /// The server sends a datagram to a peer.
     pub(crate) fn datagram_to_peer(&mut self, peer: usize, bytes: &[u8]) {
         let fates = self.fates(peer);
+        let arrivals: Vec<Instant> = fates.iter().map(|after| self.at + *after).collect();
+        self.draw_message(Way::Down(peer), "udp", bytes, &arrivals);
         let bytes: Arc<[u8]> = bytes.into();
         for after in fates {
             let event = Event::ToPeer {
@@ -317,6 +323,7 @@ impl World {
             return false;
         };
         let at = self.stream_arrival(id, peer, false);
+        self.draw_message(Way::Down(peer), "tcp", bytes, &[at]);
         self.schedule_at(
             at,
             Event::ToPeer {
@@ -386,6 +393,12 @@ impl World {
             return self.drive_person(peer);
         }
         let odd = peer - self.people.len();
+        if let Some(guest) = odd
+            .checked_sub(self.odds.len())
+            .and_then(|guest| self.guests.get_mut(guest))
+        {
+            return guest.inbox.push((self.at, bytes.into()));
+        }
         if let Some(answer) = self.odds[odd].receive(from, bytes) {
             self.send_to_server(peer, false, &answer);
         }

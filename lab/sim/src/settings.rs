@@ -70,3 +70,13 @@ pub(crate) fn settings(number: u64, handling: Handling, interval_ms: u32, named:
         hosts: BTreeMap::new(),
     }
 }
+
+/// The same with other shortest durations.
+pub(crate) fn with_least_expires(settings: &Settings, publish: u32, subscribe: u32) -> Settings {
+    let mut settings = settings.clone();
+    for domain in &mut settings.domains {
+        domain.presence.publish_expires_seconds.min = publish;
+        domain.presence.subscribe_expires_seconds.min = subscribe;
+    }
+    settings
+}

@@ -10,6 +10,8 @@ use machine::settings::Handling;
 use shard::{Destination, Flow, Output, Room, Send, Shard, Undeliverable};
 use sip::{Message, response_to};
 
+use ladder::PointKind;
+
 use crate::breakage::Breakage;
 use crate::network::{digest, summary};
 use crate::settings::{address, peer_at, settings};
@@ -88,7 +90,10 @@ impl World {
                 let after = self.server.jitter(300_000);
                 self.schedule(after, Event::Resolved { life, shard, name });
             }
-            Output::Record(event) => self.note(|| format!("  shard {shard}: {event:?}")),
+            Output::Record(event) => {
+                self.note(|| format!("  shard {shard}: {event:?}"));
+                self.draw(PointKind::Event, true, || format!("{event:?}"));
+            }
         }
     }
 
@@ -332,6 +337,11 @@ impl World {
     /// The process starts on what the disk holds.
     pub(crate) fn start_server(&mut self, shards: u16) {
         self.note(|| format!("the server starts with {shards} shards"));
+        if self.server.has_lived() {
+            self.draw(PointKind::Up, true, || {
+                format!("starts with {shards} shards")
+            });
+        }
         self.last_written = self.at;
         if let Err(why) = self.server.start(self.at, shards, &self.settings) {
             return self.note(|| format!("it does not start: {why}"));
@@ -356,6 +366,9 @@ impl World {
     pub(crate) fn crash(&mut self) {
         let kept = self.server.crash();
         self.note(|| format!("the server dies; the disk keeps {kept} batches more"));
+        self.draw(PointKind::Down, true, || {
+            format!("dies; the disk keeps {kept} batches more")
+        });
         self.witness.crashed(self.at, kept);
         self.close_all_connections();
     }
@@ -402,6 +415,7 @@ impl World {
                 if hasty { " in haste" } else { "" }
             )
         });
+        self.draw(PointKind::Down, true, || "has stopped".to_owned());
         self.witness.stopped(self.at, hasty);
         self.close_all_connections();
         self.schedule(Duration::from_millis(down_ms), Event::Start { shards });

@@ -1,0 +1,84 @@
+//! Every call flow against the real binary, over UDP and TCP, IPv4 and IPv6: the same descriptions that the simulator runs, judged alike.
+
+use deployment::{Over, Server};
+use scenario::{Flow, Handling, Sockets, Transport, builtin, run};
+
+/// A server as the flow needs it.
+fn server(flow: &Flow) -> Server {
+    let handling = match flow.needs.watchers {
+        Handling::Allow => "allow",
+        Handling::Confirm => "confirm",
+        Handling::PoliteBlock => "polite-block",
+        Handling::Block => "block",
+    };
+    let (publish, subscribe) = (
+        flow.needs.publish_seconds_min,
+        flow.needs.subscribe_seconds_min,
+    );
+    let changes = format!(
+        "[presence]\ndefault_handling = '{handling}'\npublish_expires_seconds.min = {publish}\nsubscribe_expires_seconds.min = {subscribe}\n"
+    );
+    Server::start(changes.as_str())
+}
+
+#[track_caller]
+fn holds(id: &str) {
+    let flows = builtin().unwrap_or_else(|problem| panic!("{problem}"));
+    let flow = flows
+        .iter()
+        .find(|flow| flow.id == id)
+        .unwrap_or_else(|| panic!("no flow {id}"));
+    let server = server(flow);
+    // All at once: what takes seconds takes them once. Nobody sees anybody else's users: one domain, but one server after the other would do as well.
+    for over in [Over::Udp4, Over::Tcp4, Over::Udp6, Over::Tcp6] {
+        let transport = match over {
+            Over::Udp4 | Over::Udp6 => Transport::Udp,
+            Over::Tcp4 | Over::Tcp6 => Transport::Tcp,
+        };
+        let mut sockets = Sockets::open(flow, server.address(over), transport, "example.com")
+            .unwrap_or_else(|why| panic!("{over:?}: {why}"));
+        if let Err(failure) = run(flow, &mut sockets) {
+            panic!("{over:?}: {failure}");
+        }
+    }
+}
+
+#[test]
+fn m0100_several_sources() {
+    holds("PS-1.0-int-M-0100");
+}
+
+#[test]
+fn m0100_what_is_refused() {
+    holds("PS-1.0-int-M-0100-refused");
+}
+
+#[test]
+fn m0110_a_publication_expires() {
+    holds("PS-1.0-int-M-0110");
+}
+
+#[test]
+fn m0110_a_refresh_just_in_time() {
+    holds("PS-1.0-int-M-0110-refreshed");
+}
+
+#[test]
+fn m0120_a_fetch() {
+    holds("PS-1.0-int-M-0120");
+}
+
+#[test]
+fn m0120_a_fetch_inside_a_dialog() {
+    holds("PS-1.0-int-M-0120-in-dialog");
+}
+
+/// A flow that nobody tests would be one that nobody notices.
+#[test]
+fn every_flow_has_its_test_here() {
+    let text = include_str!("scenarios.rs");
+    for flow in builtin().unwrap_or_else(|problem| panic!("{problem}")) {
+        let test = format!("holds(\"{}\")", flow.id);
+        assert!(text.contains(&test), "{test} is missing");
+    }
+}
