@@ -1,5 +1,7 @@
 //! Every call flow against the real binary, over UDP and TCP, IPv4 and IPv6: the same descriptions that the simulator runs, judged alike.
 
+use std::net::SocketAddr;
+
 use deployment::{Over, Server};
 use scenario::{Flow, Handling, Sockets, Transport, builtin, run};
 
@@ -29,18 +31,27 @@ fn holds(id: &str) {
         .find(|flow| flow.id == id)
         .unwrap_or_else(|| panic!("no flow {id}"));
     let server = server(flow);
-    // All at once: what takes seconds takes them once. Nobody sees anybody else's users: one domain, but one server after the other would do as well.
-    for over in [Over::Udp4, Over::Tcp4, Over::Udp6, Over::Tcp6] {
+    // All at once, each with users of its own: what takes seconds takes them once.
+    let follow = |over: Over, address: SocketAddr| {
         let transport = match over {
             Over::Udp4 | Over::Udp6 => Transport::Udp,
             Over::Tcp4 | Over::Tcp6 => Transport::Tcp,
         };
-        let mut sockets = Sockets::open(flow, server.address(over), transport, "example.com")
-            .unwrap_or_else(|why| panic!("{over:?}: {why}"));
-        if let Err(failure) = run(flow, &mut sockets) {
-            panic!("{over:?}: {failure}");
-        }
-    }
+        let identities = move |user: &str| format!("sip:{user}-{over:?}@example.com");
+        let sockets = Sockets::open(flow, address, transport, identities);
+        let mut sockets = sockets.unwrap_or_else(|why| panic!("{over:?}: {why}"));
+        let done = run(flow, &mut sockets);
+        done.map_err(|failure| format!("{over:?}: {failure}"))
+    };
+    let failures: Vec<String> = std::thread::scope(|scope| {
+        let runs = Over::ALL.map(|over| {
+            let address = server.address(over);
+            scope.spawn(move || follow(over, address))
+        });
+        let done = runs.into_iter().map(|run| run.join().expect("a run"));
+        done.filter_map(Result::err).collect()
+    });
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
 #[test]

@@ -63,7 +63,7 @@ impl Agent {
         Self {
             index,
             user: user.to_owned(),
-            identity: format!("sip:{user}@{}", driver.domain()),
+            identity: driver.identity(user),
             place: driver.place(index),
             dialogs: BTreeMap::new(),
             publishing,
@@ -106,7 +106,7 @@ impl Agent {
                 .ok_or("it has sent nothing that could be sent again")?;
             return Ok(last);
         };
-        let to = format!("sip:{to}@{}", driver.domain());
+        let to = driver.identity(to);
         let (uri, to, tags) = self.identifiers(method, &to, dialog, driver);
         let (call_id, tag, cseq) = tags;
         let transport = self.place.transport.name();

@@ -47,8 +47,8 @@ pub struct Received {
 pub trait Driver {
     /// Microseconds of its clock.
     fn now(&mut self) -> u64;
-    /// The domain whose users take part.
-    fn domain(&self) -> String;
+    /// The address of record of whom the flow calls by this name, like `sip:alice@example.com`.
+    fn identity(&self, user: &str) -> String;
     /// Where an actor is.
     fn place(&self, actor: usize) -> Place;
     /// A number that it never gave before: for tags, branches, Call-IDs.

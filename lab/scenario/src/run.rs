@@ -52,10 +52,7 @@ impl std::error::Error for Failure {}
 pub fn run(flow: &Flow, driver: &mut dyn Driver) -> Result<Trace, Box<Failure>> {
     let mut kept = Kept::new();
     for actor in &flow.actors {
-        kept.insert(
-            actor.user.clone(),
-            format!("sip:{}@{}", actor.user, driver.domain()),
-        );
+        kept.insert(actor.user.clone(), driver.identity(&actor.user));
     }
     let agents = flow
         .actors

@@ -26,7 +26,7 @@ enum Wire {
 pub struct Sockets {
     begun: Instant,
     server: SocketAddr,
-    domain: String,
+    identities: Box<dyn Fn(&str) -> String + Send>,
     wires: Vec<(Wire, Place)>,
     ready: VecDeque<Received>,
     trace: Trace,
@@ -36,12 +36,12 @@ pub struct Sockets {
 }
 
 impl Sockets {
-    /// Sockets for every actor of a flow, towards this server, for users of this domain.
+    /// Sockets for every actor of a flow, towards this server; `identities` gives the address of record of each user of the flow.
     pub fn open(
         flow: &Flow,
         server: SocketAddr,
         transport: Transport,
-        domain: &str,
+        identities: impl Fn(&str) -> String + Send + 'static,
     ) -> Result<Self, String> {
         let mut trace = flow.trace();
         let actors = flow
@@ -56,7 +56,7 @@ impl Sockets {
         Ok(Self {
             begun: now(),
             server,
-            domain: domain.to_owned(),
+            identities: Box::new(identities),
             wires,
             ready: VecDeque::new(),
             server_actor: trace.actor(SERVER),
@@ -143,8 +143,8 @@ impl Driver for Sockets {
         u64::try_from(now().saturating_duration_since(self.begun).as_micros()).unwrap_or(u64::MAX)
     }
 
-    fn domain(&self) -> String {
-        self.domain.clone()
+    fn identity(&self, user: &str) -> String {
+        (self.identities)(user)
     }
 
     fn place(&self, actor: usize) -> Place {

@@ -10,6 +10,7 @@ mod happening;
 mod model;
 mod network;
 mod odd;
+mod pages;
 mod person;
 mod picture;
 mod plan;
@@ -23,6 +24,7 @@ mod world;
 
 pub use breakage::Breakage;
 pub use checkers::{Checker, all as checkers};
+pub use pages::pages;
 pub use plan::{Connecting, Operation, Plan};
 pub use shrink::shrink;
 pub use stage::Stage;

@@ -82,8 +82,8 @@ impl Driver for Stage {
         self.world.at.as_micros()
     }
 
-    fn domain(&self) -> String {
-        "example.com".to_owned()
+    fn identity(&self, user: &str) -> String {
+        format!("sip:{user}@example.com")
     }
 
     fn place(&self, actor: usize) -> Place {
