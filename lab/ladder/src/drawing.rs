@@ -243,7 +243,7 @@ impl<'t> Drawer<'t> {
         self.row(
             mark,
             cause,
-            (plain(&point.text), words.join(", ")),
+            (cut(&point.text, WORDS_MAX), words.join(", ")),
             String::new(),
         );
     }
