@@ -24,8 +24,6 @@ pub(crate) struct Drawing {
     pub(crate) title: String,
     pub(crate) columns: Vec<String>,
     pub(crate) rows: Vec<Row>,
-    /// The number of requests that brought something about.
-    pub(crate) causes: usize,
 }
 
 /// One line of it.
@@ -33,7 +31,7 @@ pub(crate) struct Row {
     /// Microseconds since the first.
     pub(crate) at: u64,
     pub(crate) mark: Mark,
-    /// The number of the request that brought it about, from 1.
+    /// The number of what it came of, from 1; only where something is to be seen that came of it.
     pub(crate) cause: Option<usize>,
     /// What matters most of it, beside the picture: what a body says, what an event is called.
     pub(crate) said: String,
@@ -73,6 +71,7 @@ impl Drawing {
     pub(crate) fn of(trace: &Trace) -> Self {
         let mut entries: Vec<&Entry> = trace.entries().collect();
         entries.sort_by_key(|entry| entry.at);
+        entries.retain(|entry| !is_shown_by_arrow(entry));
         let shown: Vec<&Entry> = if entries.len() > ROWS_MAX {
             let half = ROWS_MAX / 2;
             entries[..half]
@@ -99,7 +98,6 @@ impl Drawing {
             title: cut(&trace.title, 200),
             columns: drawer.names,
             rows: drawer.rows,
-            causes: drawer.causes.len(),
         }
     }
 }
@@ -111,7 +109,10 @@ struct Drawer<'t> {
     begin: u64,
     newest: u64,
     down: Vec<bool>,
+    /// Numbered in order of appearance; what nothing came of has no number.
     causes: BTreeMap<Cause, usize>,
+    /// Causes that are messages.
+    asked: BTreeSet<Cause>,
     seen: BTreeSet<(Actor, Actor, String)>,
     rows: Vec<Row>,
 }
@@ -149,7 +150,8 @@ impl<'t> Drawer<'t> {
             newest: begin,
             down: vec![false; names.len()],
             names,
-            causes: BTreeMap::new(),
+            causes: causes(entries),
+            asked: asked(entries),
             seen: BTreeSet::new(),
             rows: Vec::new(),
         }
@@ -171,7 +173,7 @@ impl<'t> Drawer<'t> {
                 arrival,
                 cause,
             } => {
-                self.message((*from, *to), over, bytes, *arrival, *cause);
+                self.message((*from, *to), over, bytes, *arrival, cause.as_ref());
             }
             What::Point(point) => self.point(point),
         }
@@ -183,7 +185,7 @@ impl<'t> Drawer<'t> {
         over: &str,
         bytes: &[u8],
         arrival: Arrival,
-        cause: Option<Cause>,
+        cause: Option<&Cause>,
     ) {
         let read = digest(bytes);
         let again = read
@@ -201,7 +203,7 @@ impl<'t> Drawer<'t> {
         words.extend(read.details);
         words.extend((!over.eq_ignore_ascii_case("udp")).then(|| plain(over)));
         let whole = cut_lines(&String::from_utf8_lossy(bytes));
-        let cause = cause.map(|cause| self.number(cause));
+        let cause = cause.and_then(|cause| self.causes.get(cause).copied());
         let (from, to) = (self.column(from), self.column(to));
         let mark = if from == to {
             words.insert(0, read.label);
@@ -233,19 +235,35 @@ impl<'t> Drawer<'t> {
             .actor
             .map(|actor| self.who_shares(&[actor]))
             .unwrap_or_default();
-        let fields = point
-            .fields
-            .iter()
-            .map(|(name, value)| format!("{} {}", plain(name), plain(value)));
+        let fields = (point.fields.iter())
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(name, value)| field(name, value));
         words.extend(fields);
-        let cause = point.cause.map(|cause| self.number(cause));
-        let mark = column.map_or(Mark::Across, |column| Mark::Point(column, point.kind));
+        let kind = self.kind(point);
+        let cause = point.cause.as_ref();
+        let cause = cause.and_then(|cause| self.causes.get(cause).copied());
+        let mark = column.map_or(Mark::Across, |column| Mark::Point(column, kind));
         self.row(
             mark,
             cause,
             (cut(&point.text, WORDS_MAX), words.join(", ")),
             String::new(),
         );
+    }
+
+    /// What ends of itself ends by a timer.
+    fn kind(&self, point: &Point) -> PointKind {
+        let ends = |(name, value): &(String, String)| {
+            name == "why" && matches!(value.as_str(), "expired" | "timeout")
+        };
+        let was_asked = point
+            .cause
+            .as_ref()
+            .is_none_or(|cause| self.asked.contains(cause));
+        match point.kind {
+            PointKind::Event if !was_asked && point.fields.iter().any(ends) => PointKind::Timer,
+            kind => kind,
+        }
     }
 
     fn missing(&mut self, entries: u64, why: &str) {
@@ -292,10 +310,89 @@ impl<'t> Drawer<'t> {
             .map(|name| plain(name))
             .collect()
     }
+}
 
-    fn number(&mut self, cause: Cause) -> usize {
-        let next = self.causes.len() + 1;
-        *self.causes.entry(cause).or_insert(next)
+/// Events that say no more than the arrow beside them.
+const SHOWN_BY_ARROWS: [&str; 7] = [
+    "request.accepted",
+    "request.refused",
+    "request.repeated",
+    "notify.sent",
+    "notify.repeated",
+    "notify.accepted",
+    "notify.refused",
+];
+
+fn is_shown_by_arrow(entry: &Entry) -> bool {
+    matches!(&entry.what, What::Point(point) if point.kind == PointKind::Event && SHOWN_BY_ARROWS.contains(&point.text.as_str()))
+}
+
+/// The causes that began with a message.
+fn asked(entries: &[&Entry]) -> BTreeSet<Cause> {
+    let mut begun: BTreeMap<&Cause, bool> = BTreeMap::new();
+    for entry in entries {
+        match &entry.what {
+            What::Message {
+                cause: Some(cause), ..
+            } => {
+                begun.entry(cause).or_insert(true);
+            }
+            What::Point(Point {
+                cause: Some(cause), ..
+            }) => {
+                begun.entry(cause).or_insert(false);
+            }
+            _ => {}
+        }
+    }
+    let by_message = begun.into_iter().filter(|(_, by_message)| *by_message);
+    by_message.map(|(cause, _)| cause.clone()).collect()
+}
+
+/// Numbers causes from which a request came: a NOTIFY of a PUBLISH, of an expiry, of a SUBSCRIBE. What came of itself alone is none.
+fn causes(entries: &[&Entry]) -> BTreeMap<Cause, usize> {
+    let mut begun: BTreeMap<&Cause, Option<String>> = BTreeMap::new();
+    let mut order: Vec<&Cause> = Vec::new();
+    let mut lead: BTreeSet<&Cause> = BTreeSet::new();
+    for entry in entries {
+        let (cause, request) = match &entry.what {
+            What::Message {
+                cause: Some(cause),
+                bytes,
+                ..
+            } => {
+                let request = !bytes.starts_with(b"SIP/2.0 ");
+                (cause, request.then(|| digest(bytes).identity).flatten())
+            }
+            What::Point(Point {
+                cause: Some(cause), ..
+            }) => (cause, None),
+            _ => continue,
+        };
+        match begun.get(cause) {
+            None => {
+                order.push(cause);
+                begun.insert(cause, request);
+            }
+            Some(first) if request.is_some() && *first != request => {
+                lead.insert(cause);
+            }
+            Some(_) => {}
+        }
+    }
+    let leading = order.into_iter().filter(|cause| lead.contains(cause));
+    leading
+        .zip(1..)
+        .map(|(cause, number)| (cause.clone(), number))
+        .collect()
+}
+
+/// A field in words: names of users and words of a schema explain themselves.
+fn field(name: &str, value: &str) -> String {
+    let value = plain(value.strip_prefix("sip:").unwrap_or(value));
+    match name {
+        "presentity" | "operation" | "why" | "state" => value,
+        _ => format!("{} {value}", plain(name)),
     }
 }
 

@@ -79,7 +79,7 @@ fn entry_value(trace: &Trace, entry: &Entry) -> Value {
         }
     };
     if let Some(cause) = cause {
-        object.insert("cause".to_owned(), (*cause).into());
+        object.insert("cause".to_owned(), cause.as_str().into());
     }
     Value::Object(object)
 }
@@ -197,7 +197,7 @@ fn read_entry(
         over: text("over").unwrap_or("udp").to_owned(),
         bytes,
         arrival,
-        cause: number("cause"),
+        cause: text("cause").map(str::to_owned),
     };
     trace.push(at, what);
     Ok(())
@@ -207,7 +207,7 @@ fn read_point(trace: &mut Trace, kind: PointKind, entry: &Map<String, Value>) ->
     let text = |key: &str| entry.get(key).and_then(Value::as_str);
     let actor = text("actor").map(|name| trace.actor(name));
     let mut point = Point::new(kind, actor, text(key(kind)).unwrap_or_default());
-    point.cause = entry.get("cause").and_then(Value::as_u64);
+    point.cause = text("cause").map(str::to_owned);
     for field in entry
         .get("fields")
         .and_then(Value::as_array)

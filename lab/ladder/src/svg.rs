@@ -196,9 +196,8 @@ fn write_row(row: &Row, y: i64, layout: &Layout, drawing: &Drawing, out: &mut St
         let colour = colour(cause);
         let _ = write!(
             out,
-            "<g><title>caused by request {cause} of {}</title><rect class=\"cause\" x=\"{}\" y=\"{}\" width=\"26\" height=\"16\" rx=\"8\" fill=\"{colour}\"/>\
-             <text class=\"number\" x=\"{}\" y=\"{}\">c{cause}</text></g>",
-            drawing.causes,
+            "<rect class=\"cause\" x=\"{}\" y=\"{}\" width=\"26\" height=\"16\" rx=\"8\" fill=\"{colour}\"/>\
+             <text class=\"number\" x=\"{}\" y=\"{}\">c{cause}</text>",
             x - 34,
             y - 8,
             x - 21,

@@ -69,15 +69,14 @@ fn write_row(row: &Row, places: &[usize], out: &mut String) {
     match &row.mark {
         Mark::Arrow(arrow) => draw(arrow, places, &mut line),
         Mark::Point(column, kind) => {
-            let (mark, called) = match kind {
-                PointKind::Event => ("*", ""),
-                PointKind::Timer => ("o", "timer: "),
-                PointKind::Note => ("#", ""),
-                PointKind::Down => ("X", ""),
-                PointKind::Up => ("|", ""),
+            let mark = match kind {
+                PointKind::Event => "*",
+                PointKind::Timer => "o",
+                PointKind::Note => "#",
+                PointKind::Down => "X",
+                PointKind::Up => "|",
             };
             line.put(places.get(*column).copied().unwrap_or(LEFT), mark);
-            words.insert_str(0, called);
         }
         Mark::Across => {
             across(&words, places, &mut line);

@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Actor(pub(crate) usize);
 
-/// Leads from a request to everything that it brought about.
-pub type Cause = u64;
+/// Leads from what came in to everything that came of it: equal on all of them.
+pub type Cause = String;
 
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub enum What {
         bytes: Vec<u8>,
         /// What became of it.
         arrival: Arrival,
-        /// The request that brought it about.
+        /// What it came of, or what came of it.
         cause: Option<Cause>,
     },
     /// Something happened at an actor, or to all of them.
@@ -53,7 +53,7 @@ pub struct Point {
     pub text: String,
     /// What else is known of it, in order.
     pub fields: Vec<(String, String)>,
-    /// The request that brought it about.
+    /// What it came of.
     pub cause: Option<Cause>,
 }
 
@@ -143,6 +143,9 @@ pub struct Trace {
     bytes: usize,
     room: Room,
 }
+
+/// How far back a message is looked for.
+const EXPLAINED_MAX: usize = 1000;
 
 /// Who came when no more names were taken.
 const OTHERS: &str = "others";
@@ -251,6 +254,22 @@ impl Trace {
     /// A remark at an actor, or about everything.
     pub fn note(&mut self, at: u64, actor: Option<Actor>, text: impl Into<String>) {
         self.push(at, What::Point(Point::new(PointKind::Note, actor, text)));
+    }
+
+    /// The newest message with these bytes that has no cause yet gets it. Where many passed since, it is not looked for.
+    pub fn explain(&mut self, sent: &[u8], becomes: Cause) {
+        let messages = self.entries.iter_mut().rev().take(EXPLAINED_MAX);
+        let cause = messages
+            .filter_map(|entry| match &mut entry.what {
+                What::Message { bytes, cause, .. } if cause.is_none() && bytes == sent => {
+                    Some(cause)
+                }
+                _ => None,
+            })
+            .next();
+        if let Some(cause) = cause {
+            *cause = Some(becomes);
+        }
     }
 
     /// Forgets what happened later, without counting it.

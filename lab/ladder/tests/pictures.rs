@@ -68,7 +68,7 @@ fn story() -> Trace {
         server,
         publish,
         Arrival::At(1_501_000),
-        Some(900),
+        Some("0-7".to_owned()),
     );
     sends(1_501_000, server, source, ok, Arrival::At(1_502_000), None);
     sends(
@@ -77,13 +77,13 @@ fn story() -> Trace {
         watcher,
         notify,
         Arrival::At(1_702_000),
-        Some(900),
+        Some("0-7".to_owned()),
     );
     let mut stored = Point::new(PointKind::Event, Some(server), "publication.stored");
     stored
         .fields
         .push(("entity_tag".to_owned(), "a1".to_owned()));
-    stored.cause = Some(900);
+    stored.cause = Some("0-7".to_owned());
     // Told late: pictures are in order of time.
     trace.push(1_500_500, What::Point(stored));
     the_server_is_gone_for_a_while(&mut trace, server);
@@ -115,7 +115,7 @@ a publication expires
      1.000   |                   X                  |         the process dies
      1.100   |                   |                  |         it starts
              :                   :                  :            (1.4 s later)
-     2.500   |                   o                  |         timer: publication expires
+     2.500   |                   o                  |         publication expires
      2.500   |== the end ===========================|
 ";
     assert_eq!(story().text(), expected);

@@ -1,7 +1,8 @@
 //! What passes in the world, as a trace that a ladder is drawn from.
 
 use ladder::{Actor, Arrival, Point, PointKind, Trace, What};
-use machine::Instant;
+use machine::{Cause, Instant};
+use shard::Event;
 
 use crate::plan::Plan;
 use crate::world::World;
@@ -117,6 +118,36 @@ impl World {
             };
             picture.push(at, what);
         }
+    }
+
+    /// What this input or output, whose bytes passed last, is the cause of or came of.
+    pub(crate) fn draw_cause(&mut self, bytes: &[u8], cause: Cause) {
+        let cause = self.cause(cause);
+        if let (Some(picture), Some(cause)) = (&mut self.picture, cause) {
+            picture.trace.explain(bytes, cause);
+        }
+    }
+
+    /// Something happened in a shard.
+    pub(crate) fn draw_event(&mut self, cause: Cause, event: &Event) {
+        let (at, cause) = (self.at, self.cause(cause));
+        let Some(picture) = &mut self.picture else {
+            return;
+        };
+        let mut point = Point::new(PointKind::Event, Some(picture.server), event.kind().name);
+        event.fields(&mut |name, value| point.fields.push((name.to_owned(), value.to_string())));
+        point.cause = cause;
+        picture.push(at, What::Point(point));
+    }
+
+    /// Causes count anew in each life of the server.
+    fn cause(&self, cause: Cause) -> Option<String> {
+        let life = self
+            .server
+            .life
+            .as_ref()
+            .filter(|_| cause.is_known() && self.picture.is_some())?;
+        Some(format!("{}/{cause}", life.number))
     }
 
     /// Something happens at the server, or to everybody.

@@ -58,7 +58,6 @@ impl Stage {
         };
         let mut world = World::new(plan, Breakage::None, false);
         let names: Vec<String> = flow.actors.iter().map(|actor| actor.name.clone()).collect();
-        world.picture = Some(Picture::new(flow.trace(), &names));
         world.settings = Arc::new(with_least_expires(
             &world.settings,
             flow.needs.publish_seconds_min,
@@ -66,6 +65,8 @@ impl Stage {
         ));
         world.invite(names.len());
         world.begin();
+        // What is drawn begins with the flow.
+        world.picture = Some(Picture::new(flow.trace(), &names));
         // A life of its own, apart from the server's randomness.
         let chance = Random::new(seed ^ 0xf10f_f10f);
         Self {

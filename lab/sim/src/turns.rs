@@ -38,9 +38,13 @@ impl World {
             return;
         };
         input(machine, now);
+        let cause = machine.cause();
         let mut outputs = Vec::new();
         while let Some(output) = machine.poll_output() {
             outputs.push(output);
+        }
+        if let Some(message) = message {
+            self.draw_cause(message.bytes(), cause);
         }
         self.witness.turn(&Turn {
             at,
@@ -90,9 +94,13 @@ impl World {
                 let after = self.server.jitter(300_000);
                 self.schedule(after, Event::Resolved { life, shard, name });
             }
-            Output::Record(event) => {
-                self.note(|| format!("  shard {shard}: {event:?}"));
-                self.draw(PointKind::Event, true, || format!("{event:?}"));
+            Output::Record(cause, event) => {
+                self.note(|| {
+                    let mut line = format!("  shard {shard}: {}", event.kind().name);
+                    event.fields(&mut |name, value| line.push_str(&format!(" {name}={value}")));
+                    format!("{line} cause={cause}")
+                });
+                self.draw_event(cause, &event);
             }
         }
     }
@@ -173,6 +181,7 @@ impl World {
                 })
             }
         };
+        self.draw_cause(&bytes, send.cause);
         let life = self.server.life.as_ref().map(|life| life.number);
         if let (Some((why, after)), Some(life), 1..) = (failed, life, send.token) {
             self.schedule(

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use events::Happened;
 use machine::settings::Handling;
 use machine::{Instant, Now};
 use shard::{Counts, Event, Output};
@@ -132,9 +133,9 @@ impl Witness {
         let mut changes = Vec::new();
         self.refreshed(turn, request.as_ref(), &mut changes);
         for output in turn.outputs {
-            if let Output::Record(event) = output {
+            if let Output::Record(_, Event::Events(happened)) = output {
                 let heard = heard.as_ref().map(|(dialog, _, _)| dialog);
-                self.recorded(turn, request.as_ref(), heard, event, &mut changes);
+                self.recorded(turn, request.as_ref(), heard, happened, &mut changes);
             }
         }
         let mut presentities = BTreeSet::new();
@@ -199,19 +200,20 @@ impl Witness {
         turn: &Turn<'_>,
         request: Option<&Request>,
         heard: Option<&DialogId>,
-        event: &Event,
+        happened: &Happened,
         changes: &mut Vec<Change>,
     ) {
-        match event {
-            Event::PublicationStored {
+        match happened {
+            Happened::PublicationStored {
                 presentity,
                 entity_tag,
+                ..
             } => {
                 if let Some(request) = request {
                     self.published(turn, request, (presentity, entity_tag), changes);
                 }
             }
-            Event::PublicationEnded { presentity, why } => match (*why, request) {
+            Happened::PublicationEnded { presentity, why } => match (*why, request) {
                 ("removed", Some(request)) => {
                     changes.push(Change::Effect(request.id.clone()));
                     changes.extend(request.if_match.clone().map(Change::Unpublished));
@@ -224,21 +226,22 @@ impl Witness {
                     }
                 },
             },
-            Event::SubscriptionBegan {
+            Happened::SubscriptionBegan {
                 presentity,
                 watcher,
+                ..
             } => {
                 let Some(request) = request else { return };
                 changes.push(Change::Effect(request.id.clone()));
                 let dialog = Dialog {
-                    presentity: presentity.clone(),
-                    watcher: watcher.clone(),
+                    presentity: presentity.to_string(),
+                    watcher: watcher.to_string(),
                     lasts: self.lasts(turn, request),
                     ending: false,
                 };
                 changes.push(Change::Subscribed(request.dialog.clone(), dialog));
             }
-            Event::SubscriptionEnded {
+            Happened::SubscriptionEnded {
                 presentity,
                 watcher,
                 why,
@@ -250,7 +253,7 @@ impl Witness {
                     changes,
                 );
             }
-            Event::MessageDropped { .. } | Event::RequestRefused { .. } => {}
+            _ => {}
         }
     }
 
@@ -381,8 +384,12 @@ impl Witness {
         }) else {
             return;
         };
-        let refused =
-            |output: &Output| matches!(output, Output::Record(Event::RequestRefused { .. }));
+        let refused = |output: &Output| {
+            matches!(
+                output,
+                Output::Record(_, Event::Shard(shard::Happened::RequestRefused { .. }))
+            )
+        };
         let written = |output: &Output| matches!(output, Output::Commit(batch) if !batch.lazy);
         if turn.outputs.iter().any(refused) || !turn.outputs.iter().any(written) {
             return;
