@@ -78,6 +78,9 @@ pub(crate) struct Serve {
     /// Refuse a store of an older version instead of taking it forward
     #[arg(long)]
     pub(crate) no_upgrade: bool,
+    /// Draw every message and event into this file while it runs: a picture (.svg), a trace (.jsonl), or text
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace_ladder: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -100,47 +100,12 @@ impl Agent {
             body,
         } = what
         else {
-            let last = self
-                .last
-                .clone()
-                .ok_or("it has sent nothing that could be sent again")?;
-            return Ok(last);
+            let last = self.last.clone();
+            return last.ok_or_else(|| "it has sent nothing that could be sent again".to_owned());
         };
-        let to = driver.identity(to);
-        let (uri, to, tags) = self.identifiers(method, &to, dialog, driver);
-        let (call_id, tag, cseq) = tags;
-        let transport = self.place.transport.name();
-        let mut fields: Vec<(String, String)> = Vec::new();
-        let mut add = |name: &str, value: String| fields.push((name.to_owned(), value));
-        add(
-            "Via",
-            format!(
-                "SIP/2.0/{transport} {};branch=z9hG4bK{};rport",
-                self.place.address,
-                driver.token()
-            ),
-        );
-        add("Max-Forwards", "70".to_owned());
-        add("From", format!("<{}>;tag={tag}", self.identity));
-        add("To", to);
-        add("Call-ID", call_id);
-        add("CSeq", format!("{cseq} {method}"));
-        if method == "SUBSCRIBE" {
-            add("Contact", format!("<{}>", self.contact()));
-            add("Accept", "application/pidf+xml".to_owned());
-        }
-        add("Event", "presence".to_owned());
-        let body = match body {
-            Body::Nothing => String::new(),
-            Body::Service { id, basic, note } => {
-                add("Content-Type", "application/pidf+xml".to_owned());
-                document::write(&uri, id, basic, note)
-            }
-            Body::Raw { content_type, text } => {
-                add("Content-Type", content_type.clone());
-                filled(text, kept)
-            }
-        };
+        let (uri, mut fields) = self.usual(method, &driver.identity(to), dialog, driver);
+        let (kind, body) = content(body, &uri, kept);
+        fields.extend(kind.map(|kind| ("Content-Type".to_owned(), kind)));
         for (name, value) in with {
             lay_over(
                 &mut fields,
@@ -166,6 +131,44 @@ impl Agent {
             dialog: dialog.clone(),
             response: None,
         })
+    }
+
+    /// Request-URI, and the fields that every request of this method has.
+    fn usual(
+        &mut self,
+        method: &str,
+        to: &str,
+        dialog: &str,
+        driver: &mut dyn Driver,
+    ) -> (String, Vec<(String, String)>) {
+        let (uri, to, (call_id, tag, cseq)) = self.identifiers(method, to, dialog, driver);
+        let via = format!(
+            "SIP/2.0/{} {};branch=z9hG4bK{};rport",
+            self.place.transport.name(),
+            self.place.address,
+            driver.token()
+        );
+        let from = format!("<{}>;tag={tag}", self.identity);
+        let mut fields = vec![
+            ("Via", via),
+            ("Max-Forwards", "70".to_owned()),
+            ("From", from),
+            ("To", to),
+            ("Call-ID", call_id),
+        ];
+        fields.push(("CSeq", format!("{cseq} {method}")));
+        if method == "SUBSCRIBE" {
+            fields.push(("Contact", format!("<{}>", self.contact())));
+            fields.push(("Accept", "application/pidf+xml".to_owned()));
+        }
+        fields.push(("Event", "presence".to_owned()));
+        (
+            uri,
+            fields
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect(),
+        )
     }
 
     /// Request-URI, To, and (Call-ID, From tag, CSeq).
@@ -346,6 +349,18 @@ impl Dialog {
             .map(str::to_owned);
         self.left = value(notify, "Subscription-State;expires").and_then(|left| left.parse().ok());
         self.is_over |= value(notify, "Subscription-State").as_deref() == Some("terminated");
+    }
+}
+
+/// What a request carries: its type and its text. A document is about whom the request goes to.
+fn content(body: &Body, entity: &str, kept: &Kept) -> (Option<String>, String) {
+    match body {
+        Body::Nothing => (None, String::new()),
+        Body::Service { id, basic, note } => (
+            Some("application/pidf+xml".to_owned()),
+            document::write(entity, id, basic, note),
+        ),
+        Body::Raw { content_type, text } => (Some(content_type.clone()), filled(text, kept)),
     }
 }
 

@@ -147,71 +147,62 @@ pub(crate) fn judge_document(
     kept: &Kept,
 ) -> Result<(), String> {
     let body = message.body();
-    let shown = || String::from_utf8_lossy(body).into_owned();
-    if let Document::Nothing = expected {
-        let is_nothing = body.is_empty() && !message.has(sip::Name::ContentType);
-        return if is_nothing {
-            Ok(())
-        } else {
-            Err(format!(
-                "no body and no Content-Type was expected, but there came\n{}",
-                shown()
-            ))
-        };
-    }
-    if let Document::Same(name) = expected {
-        let before = kept.get(name).map(String::as_bytes);
-        return if before == Some(body) {
-            Ok(())
-        } else {
-            Err(format!(
-                "the document that was kept as {name} was expected once more, but there came\n{}",
-                shown()
-            ))
-        };
-    }
-    let presence = Presence::read(body)
-        .map_err(|why| format!("a presence document was expected, but {why}:\n{}", shown()))?;
-    match expected {
-        Document::Neutral if !presence.is_neutral() => Err(format!(
-            "a document that says nothing of anybody was expected, but there came\n{}",
-            shown()
-        )),
-        Document::Says {
-            basics,
-            notes,
-            no_notes,
-        } => {
-            let mut wrong = Vec::new();
-            if let Some(basics) = basics {
-                let mut wanted = basics.clone();
-                wanted.sort();
-                if presence.basics() != wanted {
-                    wrong.push(format!(
-                        "basic of its services: {wanted:?} was expected, {:?} came",
-                        presence.basics()
-                    ));
-                }
-            }
-            wrong.extend(
-                notes
-                    .iter()
-                    .filter(|note| !presence.says(note))
-                    .map(|note| format!("the note {note:?} was expected, and is not there")),
-            );
-            wrong.extend(
-                no_notes
-                    .iter()
-                    .filter(|note| presence.says(note))
-                    .map(|note| format!("the note {note:?} should not be there")),
-            );
-            if wrong.is_empty() {
-                Ok(())
-            } else {
-                Err(format!("{} in\n{}", wrong.join("; "), shown()))
-            }
+    let wrong = match expected {
+        Document::Nothing if body.is_empty() && !message.has(sip::Name::ContentType) => {
+            return Ok(());
         }
-        _ => Ok(()),
+        Document::Nothing => "no body and no Content-Type was expected".to_owned(),
+        Document::Same(name) if kept.get(name).map(String::as_bytes) == Some(body) => return Ok(()),
+        Document::Same(name) => {
+            format!("the document that was kept as {name} was expected once more")
+        }
+        Document::Neutral | Document::Says { .. } => match Presence::read(body) {
+            Err(why) => format!("a presence document was expected, but {why}"),
+            Ok(presence) => match judge_presence(&presence, expected) {
+                Ok(()) => return Ok(()),
+                Err(why) => why,
+            },
+        },
+    };
+    Err(format!(
+        "{wrong}; there came\n{}",
+        String::from_utf8_lossy(body)
+    ))
+}
+
+fn judge_presence(presence: &Presence, expected: &Document) -> Result<(), String> {
+    let Document::Says {
+        basics,
+        notes,
+        no_notes,
+    } = expected
+    else {
+        let wrong = "a document that says nothing of anybody was expected";
+        return if presence.is_neutral() {
+            Ok(())
+        } else {
+            Err(wrong.to_owned())
+        };
+    };
+    let mut wrong = Vec::new();
+    if let Some(basics) = basics {
+        let mut wanted = basics.clone();
+        wanted.sort();
+        if presence.basics() != wanted {
+            wrong.push(format!(
+                "basic of its services: {wanted:?} was expected, {:?} came",
+                presence.basics()
+            ));
+        }
+    }
+    let missing = notes.iter().filter(|note| !presence.says(note));
+    wrong.extend(missing.map(|note| format!("the note {note:?} was expected, and is not there")));
+    let unwanted = no_notes.iter().filter(|note| presence.says(note));
+    wrong.extend(unwanted.map(|note| format!("the note {note:?} should not be there")));
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(wrong.join("; "))
     }
 }
 
