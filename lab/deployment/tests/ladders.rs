@@ -1,4 +1,10 @@
 //! `serve --trace-ladder FILE`: a live server is drawn while it runs, and once more when it stops.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends by panicking"
+)]
 
 use std::fs;
 use std::path::Path;

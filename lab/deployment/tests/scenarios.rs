@@ -1,4 +1,10 @@
 //! Every call flow against the real binary, over UDP and TCP, IPv4 and IPv6: the same descriptions that the simulator runs, judged alike.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends by panicking"
+)]
 
 use std::net::SocketAddr;
 

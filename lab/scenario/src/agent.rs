@@ -25,8 +25,8 @@ pub(crate) struct Agent {
     pub(crate) inbox: VecDeque<(u64, Vec<u8>)>,
     /// Responses likewise.
     pub(crate) responses: VecDeque<(u64, Vec<u8>)>,
-    /// What it answered, by branch: the same again.
-    answered: BTreeMap<String, Vec<u8>>,
+    /// What it was asked and what it answered, by branch: the same again.
+    answered: BTreeMap<String, (Vec<u8>, Vec<u8>)>,
     /// Its last request.
     pub(crate) last: Option<Exchange>,
 }
@@ -253,8 +253,14 @@ impl Agent {
     pub(crate) fn handle_request(&mut self, at: u64, bytes: &[u8]) -> Result<Vec<u8>, String> {
         let request = well_formed(bytes)?;
         let branch = rules::request(&request)?;
-        if let Some(answer) = self.answered.get(&branch) {
-            return Ok(answer.clone());
+        match self.answered.get(&branch) {
+            Some((before, answer)) if before == bytes => return Ok(answer.clone()),
+            Some(_) => {
+                return Err(format!(
+                    "the branch {branch} was another request's (RFC 3261 §8.1.1.7)"
+                ));
+            }
+            None => {}
         }
         if request.method().name() == "NOTIFY" {
             let contact = self.contact();
@@ -267,7 +273,8 @@ impl Agent {
             dialog.notified(&request);
         }
         let answer = rules::answer(&request, 200, "OK");
-        self.answered.insert(branch, answer.clone());
+        self.answered
+            .insert(branch, (bytes.to_vec(), answer.clone()));
         self.inbox.push_back((at, bytes.to_vec()));
         Ok(answer)
     }

@@ -35,6 +35,11 @@ pub struct Stage {
 impl Stage {
     /// A server as the flow needs it, and a place for each actor.
     pub fn new(flow: &Flow, transport: Transport, seed: u64) -> Self {
+        Self::broken(flow, transport, seed, Breakage::None)
+    }
+
+    /// The same with a server that is broken on purpose.
+    pub fn broken(flow: &Flow, transport: Transport, seed: u64, breakage: Breakage) -> Self {
         let handling = match flow.needs.watchers {
             scenario::Handling::Allow => Handling::Allow,
             scenario::Handling::Confirm => Handling::Confirm,
@@ -56,7 +61,7 @@ impl Stage {
             odds: 0,
             operations: Vec::new(),
         };
-        let mut world = World::new(plan, Breakage::None, false);
+        let mut world = World::new(plan, breakage, false);
         let names: Vec<String> = flow.actors.iter().map(|actor| actor.name.clone()).collect();
         world.settings = Arc::new(with_least_expires(
             &world.settings,
