@@ -11,7 +11,7 @@ const ROWS_MAX: usize = 2_000;
 /// More columns do not fit a screen; who comes later shares the last one.
 const COLUMNS_MAX: usize = 9;
 /// When nothing happens for so long, the picture says it.
-const PAUSE_MICROS: u64 = 400_000;
+const PAUSE_MICROS: u64 = 1_000_000;
 /// A message that takes longer is drawn as late.
 pub(crate) const LATE_MICROS: u64 = 50_000;
 /// What a row says beside the picture.
@@ -71,7 +71,7 @@ impl Drawing {
     pub(crate) fn of(trace: &Trace) -> Self {
         let mut entries: Vec<&Entry> = trace.entries().collect();
         entries.sort_by_key(|entry| entry.at);
-        entries.retain(|entry| !is_shown_by_arrow(entry));
+        entries.retain(|entry| !says_nothing(entry));
         let shown: Vec<&Entry> = if entries.len() > ROWS_MAX {
             let half = ROWS_MAX / 2;
             entries[..half]
@@ -323,8 +323,15 @@ const SHOWN_BY_ARROWS: [&str; 7] = [
     "notify.refused",
 ];
 
-fn is_shown_by_arrow(entry: &Entry) -> bool {
-    matches!(&entry.what, What::Point(point) if point.kind == PointKind::Event && SHOWN_BY_ARROWS.contains(&point.text.as_str()))
+/// An event that an arrow shows, or that counted nothing.
+fn says_nothing(entry: &Entry) -> bool {
+    let What::Point(point) = &entry.what else {
+        return false;
+    };
+    let counted_nothing =
+        !point.fields.is_empty() && point.fields.iter().all(|(_, value)| value == "0");
+    point.kind == PointKind::Event
+        && (counted_nothing || SHOWN_BY_ARROWS.contains(&point.text.as_str()))
 }
 
 /// The causes that began with a message.

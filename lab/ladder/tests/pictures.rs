@@ -106,12 +106,10 @@ a publication expires
 
       time   source              server             watcher
      0.000   |--- PUBLISH ----X  |                  |         open \"at lunch\", lost, presence, Expires 2, CSeq 1
-             :                   :                  :            (0.5 s later)
      0.500   |- - PUBLISH - - -->|                  |   [c1]  open \"at lunch\", again, presence, Expires 2, CSeq 1
      0.501   |                   *                  |   [c1]  publication.stored, entity_tag a1
      0.501   |<-- 200 OK --------|                  |         Expires 2, ETag a1, CSeq 1 PUBLISH
      0.501   |                   |--- NOTIFY ------>|   [c1]  open \"at lunch\", arrives at 0.702, active;expires=60, presence, CSeq 7
-             :                   :                  :            (0.5 s later)
      1.000   |                   X                  |         the process dies
      1.100   |                   |                  |         it starts
              :                   :                  :            (1.4 s later)

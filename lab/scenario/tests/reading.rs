@@ -56,91 +56,94 @@ fn every_flow_of_ours_is_read_and_called_like_its_file() {
     );
 }
 
+/// What is replaced in the flow, by what, and what is said then.
+const MISTAKES: &[(&str, &str, &str)] = &[
+    (
+        "title  =",
+        "titel =",
+        "x.toml:2: titel: no such key; title is meant?",
+    ),
+    ("title  = \"x\"", "title = ", "x.toml:2: not TOML: "),
+    (
+        "id     = \"X\"",
+        "",
+        "x.toml:1: id is missing; id = \"PS-1.0-int-M-0100\" would be right",
+    ),
+    (
+        ", \"server\"",
+        "",
+        "x.toml:3: actors: the server is missing; actors = [\"source as alice\"",
+    ),
+    (
+        "watcher as bob",
+        "watcher",
+        "x.toml:3: actors: \"watcher\" does not say as whom; ",
+    ),
+    (
+        "watcher as bob",
+        "source as bob",
+        "x.toml:3: actors: source is there twice; ",
+    ),
+    (
+        "who    = \"watcher\"",
+        "who = \"watchr\"",
+        "x.toml:6: who: nobody is called \"watchr\"; source, watcher would be right",
+    ),
+    (
+        "\"SUBSCRIBE alice\"",
+        "\"SUBSCRIBE\"",
+        "x.toml:7: sends: a method and a user, like \"PUBLISH alice\", or \"again\", would be right",
+    ),
+    (
+        "{ status = 200 }",
+        "{ Expires = 1 }",
+        "x.toml:8: answer: an answer without status; { status = 200 } would be right",
+    ),
+    (
+        "{ status = 200 }",
+        "{ status = 200, Expires = \"<= x\" }",
+        "x.toml:8: Expires: text, \"<= N\", ",
+    ),
+    (
+        "answer = { status = 200 }",
+        "anwser = {}",
+        "x.toml:8: anwser: no such key; answer is meant?",
+    ),
+    (
+        "answer = { status = 200 }",
+        "document = \"neutral\"",
+        "x.toml:8: document does not go with sends; ",
+    ),
+    (
+        "gets   =",
+        "waits = \"1 s\"\ngets =",
+        "x.toml:11: a step does one thing; exactly one of sends, gets, quiet, waits would be right",
+    ),
+    (
+        "after watch",
+        "after wait",
+        "x.toml:14: when: no earlier step is called \"wait\"; one of watch would be right",
+    ),
+    (
+        "0 s .. 1 s",
+        "soon",
+        "x.toml:14: when: \"soon after watch\" is no span of time; ",
+    ),
+    (
+        "keep   = {",
+        "document = \"{nobody}\"\nkeep = {",
+        "x.toml:15: {nobody} is not known here; one of alice, bob, me would be right",
+    ),
+    (
+        "keep   = { nobody = \"body\" }",
+        "document = \"nothin\"",
+        "x.toml:15: document: \"neutral\", \"nothing\", ",
+    ),
+];
+
 #[test]
 fn a_mistake_is_named_with_its_line_and_what_would_be_right() {
-    for (of, by, expected) in [
-        (
-            "title  =",
-            "titel =",
-            "x.toml:2: titel: no such key; title is meant?",
-        ),
-        ("title  = \"x\"", "title = ", "x.toml:2: not TOML: "),
-        (
-            "id     = \"X\"",
-            "",
-            "x.toml:1: id is missing; id = \"PS-1.0-int-M-0100\" would be right",
-        ),
-        (
-            ", \"server\"",
-            "",
-            "x.toml:3: actors: the server is missing; actors = [\"source as alice\"",
-        ),
-        (
-            "watcher as bob",
-            "watcher",
-            "x.toml:3: actors: \"watcher\" does not say as whom; ",
-        ),
-        (
-            "watcher as bob",
-            "source as bob",
-            "x.toml:3: actors: source is there twice; ",
-        ),
-        (
-            "who    = \"watcher\"",
-            "who = \"watchr\"",
-            "x.toml:6: who: nobody is called \"watchr\"; source, watcher would be right",
-        ),
-        (
-            "\"SUBSCRIBE alice\"",
-            "\"SUBSCRIBE\"",
-            "x.toml:7: sends: a method and a user, like \"PUBLISH alice\", or \"again\", would be right",
-        ),
-        (
-            "{ status = 200 }",
-            "{ Expires = 1 }",
-            "x.toml:8: answer: an answer without status; { status = 200 } would be right",
-        ),
-        (
-            "{ status = 200 }",
-            "{ status = 200, Expires = \"<= x\" }",
-            "x.toml:8: Expires: text, \"<= N\", ",
-        ),
-        (
-            "answer = { status = 200 }",
-            "anwser = {}",
-            "x.toml:8: anwser: no such key; answer is meant?",
-        ),
-        (
-            "answer = { status = 200 }",
-            "document = \"neutral\"",
-            "x.toml:8: document does not go with sends; ",
-        ),
-        (
-            "gets   =",
-            "waits = \"1 s\"\ngets =",
-            "x.toml:11: a step does one thing; exactly one of sends, gets, quiet, waits would be right",
-        ),
-        (
-            "after watch",
-            "after wait",
-            "x.toml:14: when: no earlier step is called \"wait\"; one of watch would be right",
-        ),
-        (
-            "0 s .. 1 s",
-            "soon",
-            "x.toml:14: when: \"soon after watch\" is no span of time; ",
-        ),
-        (
-            "keep   = {",
-            "document = \"{nobody}\"\nkeep = {",
-            "x.toml:15: {nobody} is not known here; one of alice, bob, me would be right",
-        ),
-        (
-            "keep   = { nobody = \"body\" }",
-            "document = \"nothin\"",
-            "x.toml:15: document: \"neutral\", \"nothing\", ",
-        ),
-    ] {
+    for (of, by, expected) in MISTAKES {
         let said = said(of, by);
         assert!(said.starts_with(expected), "{by:?}: {said}");
     }
