@@ -231,6 +231,12 @@ fn bad_usage_is_2_and_help_is_0() {
     assert_eq!(run(folder.path(), &[]).0, 2);
     assert_eq!(run(folder.path(), &["sevre"]).0, 2);
     assert_eq!(run(folder.path(), &["serve", "--no-such"]).0, 2);
+    // Before anything runs: no data folder, no socket.
+    let nowhere = ["serve", "--trace-ladder", "no/such/folder/ladder.svg"];
+    let (code, _, said) = run(folder.path(), &nowhere);
+    let expected = "tidings: --trace-ladder no/such/folder/ladder.svg: No such file or directory";
+    assert_eq!((code, said.starts_with(expected)), (2, true), "{said}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     let (code, help, _) = run(folder.path(), &["--help"]);
     assert!(
         code == 0 && help.contains("serve") && help.contains("publish"),

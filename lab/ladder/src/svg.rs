@@ -13,7 +13,9 @@ const ROW: i64 = 36;
 /// A row that says only that time passes.
 const THIN_ROW: i64 = 30;
 /// One character of the words at the right, about.
-const CHARACTER: f64 = 6.65;
+const CHARACTER: f64 = 6.1;
+/// The same of those that matter most.
+const BOLD_CHARACTER: f64 = 7.2;
 
 const STYLE: &str = "\
 .ladder{--paper:#ffffff;--edge:#e3e7ee;--ink:#1d2433;--soft:#667085;--line:#c3cad6;--box:#f3f5f9;\
@@ -93,17 +95,16 @@ impl Layout {
             y - height / 2
         };
         let rows: Vec<i64> = drawing.rows.iter().map(place).collect();
-        let longest = drawing
-            .rows
-            .iter()
-            .map(|row| row.said.chars().count() * 11 / 10 + row.words.chars().count() + 3)
-            .max()
-            .unwrap_or_default();
+        let length = |row: &Row| {
+            let (said, words) = (row.said.chars().count(), row.words.chars().count());
+            said as f64 * BOLD_CHARACTER + words as f64 * CHARACTER
+        };
+        let longest = drawing.rows.iter().map(length).fold(0.0, f64::max);
         let words = columns.last().copied().unwrap_or(LEFT) + 76;
         let title = (drawing.title.chars().count() as f64 * 9.2) as i64 + 56;
         Self {
             words,
-            width: (words + 40 + (longest as f64 * CHARACTER) as i64).max(title),
+            width: (words + 48 + longest as i64).max(title),
             height: y + 84,
             columns,
             rows,
@@ -187,7 +188,7 @@ fn write_row(row: &Row, y: i64, layout: &Layout, drawing: &Drawing, out: &mut St
     }
     match &row.mark {
         Mark::Arrow(arrow) => draw(arrow, row, y, layout, drawing, out),
-        Mark::Point(column, kind) => point(layout.x(*column), y, *kind, out),
+        Mark::Point(column, kind) => point(layout.x(*column), y, (*kind, row.cause), out),
         Mark::Across => return band(row, y, layout, out),
         Mark::Pause | Mark::Missing => {}
     }
@@ -236,7 +237,7 @@ fn write_row(row: &Row, y: i64, layout: &Layout, drawing: &Drawing, out: &mut St
 /// A remark about everything stands across every lifeline.
 fn band(row: &Row, y: i64, layout: &Layout, out: &mut String) {
     let last = layout.columns.last().copied().unwrap_or(LEFT);
-    let needs = (row.said.chars().count() as f64 * CHARACTER) as i64 + 28;
+    let needs = (row.said.chars().count() as f64 * BOLD_CHARACTER) as i64 + 28;
     let width = (last - LEFT + 84).max(needs);
     let _ = writeln!(
         out,
@@ -249,8 +250,15 @@ fn band(row: &Row, y: i64, layout: &Layout, out: &mut String) {
     );
 }
 
-fn point(x: i64, y: i64, kind: PointKind, out: &mut String) {
+fn point(x: i64, y: i64, (kind, cause): (PointKind, Option<usize>), out: &mut String) {
     let _ = match kind {
+        PointKind::Event if cause.is_some() => {
+            let colour = colour(cause.unwrap_or_default());
+            write!(
+                out,
+                "<circle class=\"cause\" cx=\"{x}\" cy=\"{y}\" r=\"4.5\" fill=\"{colour}\"/>"
+            )
+        }
         PointKind::Event => write!(
             out,
             "<circle class=\"dot mark\" cx=\"{x}\" cy=\"{y}\" r=\"4.5\"/>"
@@ -343,7 +351,10 @@ fn draw(arrow: &Arrow, row: &Row, y: i64, layout: &Layout, drawing: &Drawing, ou
     }
     // On a steep arrow the label stays where it begins.
     let (label_x, label_y) = if arrow.late.is_some() {
-        (from + (to - from) / 4, y + (end_y - y) / 4)
+        (
+            from + right * (arrow.label.chars().count() as i64 * 4 + 14),
+            y,
+        )
     } else {
         (i64::midpoint(from, to), y)
     };

@@ -45,8 +45,8 @@ pub(crate) struct Dialog {
     pub(crate) call_id: String,
     pub(crate) local_tag: String,
     pub(crate) remote_tag: Option<String>,
-    target: Option<String>,
-    cseq: u32,
+    pub(crate) target: Option<String>,
+    pub(crate) cseq: u32,
     pub(crate) remote_cseq: Option<u32>,
     pub(crate) event: String,
     pub(crate) accept: String,
@@ -281,7 +281,7 @@ impl Agent {
 }
 
 impl Dialog {
-    fn new(call_id: String, local_tag: String) -> Self {
+    pub(crate) fn new(call_id: String, local_tag: String) -> Self {
         Self {
             call_id,
             local_tag,

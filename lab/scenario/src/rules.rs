@@ -217,3 +217,177 @@ pub(crate) fn answer(request: &Message<'_>, status: u16, reason: &str) -> Vec<u8
     response_to(&mut out, request, status, reason, None, None).end(0);
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOTIFY: &str = "NOTIFY sip:bob@10.0.1.1:5060 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bK1;rport\r\nMax-Forwards: 70\r\n\
+        From: <sip:alice@example.com>;tag=a\r\nTo: <sip:bob@example.com>;tag=b\r\nCall-ID: c\r\nCSeq: 3 NOTIFY\r\nContact: <sip:10.0.0.1:5060>\r\n\
+        Event: presence\r\nSubscription-State: active;expires=60\r\nContent-Type: application/pidf+xml\r\nContent-Length: 2\r\n\r\nhi";
+
+    fn dialog() -> Dialog {
+        Dialog {
+            remote_cseq: Some(2),
+            accept: "application/pidf+xml, text/plain".to_owned(),
+            granted: 100,
+            left: Some(61),
+            ..Dialog::new("c".to_owned(), "b".to_owned())
+        }
+    }
+
+    /// What is said of the NOTIFY with one thing replaced, in a dialog.
+    fn said(of: &str, by: &str, dialog: &Dialog) -> Result<(), String> {
+        assert!(NOTIFY.contains(of), "{of}");
+        let text = NOTIFY.replacen(of, by, 1);
+        let message = Message::parse(text.as_bytes()).unwrap();
+        request(&message)?;
+        notify(&message, dialog, "sip:bob@10.0.1.1:5060")
+    }
+
+    #[test]
+    fn a_notify_that_breaks_a_rule_is_named_with_its_clause() {
+        let fresh = dialog();
+        assert_eq!(said("NOTIFY", "NOTIFY", &fresh), Ok(()));
+        for (of, by, why) in [
+            ("z9hG4bK1", "1", "branch \"1\" (RFC 3261 §8.1.1.7)"),
+            (";tag=a", "", "From has no tag"),
+            ("Max-Forwards: 70", "Max-Forwards: 0", "no Max-Forwards"),
+            ("3 NOTIFY", "3 OPTIONS", "CSeq names another method"),
+            (
+                "sip:bob@",
+                "sip:carol@",
+                "the Request-URI is sip:carol@10.0.1.1:5060, not the Contact",
+            ),
+            (
+                "Contact: <sip:10.0.0.1:5060>\r\n",
+                "",
+                "no Contact (RFC 6665 §4.2.2)",
+            ),
+            ("CSeq: 3", "CSeq: 2", "CSeq 2 after 2 (RFC 3261 §12.2.1.1)"),
+            ("CSeq: 3", "CSeq: 4", "CSeq 4 after 2 (RFC 3261 §12.2.1.1)"),
+            (
+                "expires=60",
+                "expires=62",
+                "62 s are left, but there were 61 s (RFC 6665 §4.1.3)",
+            ),
+            (";expires=60", "", "Subscription-State without expires"),
+            (
+                ";expires=60",
+                ";expires=60;reason=timeout",
+                "a reason, though it goes on",
+            ),
+            (
+                "active;expires=60",
+                "terminated",
+                "it ended without a reason",
+            ),
+            (
+                "active;",
+                "terminated;reason=timeout;",
+                "it ended, yet it expires",
+            ),
+            ("active", "asleep", "Subscription-State Some(\"asleep\")"),
+            (
+                "application/pidf+xml",
+                "application/rlmi+xml",
+                "Content-Type \"application/rlmi+xml\", accepted is",
+            ),
+        ] {
+            let said = said(of, by, &fresh).unwrap_err();
+            assert!(said.starts_with(why), "{by:?}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_notify_is_judged_by_what_was_before_it() {
+        let over = Dialog {
+            is_over: true,
+            ..dialog()
+        };
+        assert!(
+            said("NOTIFY", "NOTIFY", &over)
+                .unwrap_err()
+                .starts_with("a NOTIFY after the last")
+        );
+        // Longer than granted, though no other NOTIFY was before it.
+        let short = Dialog {
+            left: None,
+            granted: 59,
+            ..dialog()
+        };
+        assert!(
+            said("NOTIFY", "NOTIFY", &short)
+                .unwrap_err()
+                .starts_with("60 s are left, but there were 59 s")
+        );
+    }
+
+    const PUBLISH: &str = "PUBLISH sip:alice@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.1.1:5060;branch=z9hG4bK1;rport\r\n\
+        From: <sip:alice@example.com>;tag=a\r\nTo: <sip:alice@example.com>\r\nCall-ID: c\r\nCSeq: 3 PUBLISH\r\nExpires: 60\r\n\r\n";
+    const OK: &str = "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 10.0.1.1:5060;branch=z9hG4bK1;received=10.0.1.1;rport=5060\r\n\
+        From: <sip:alice@example.com>;tag=a\r\nTo: <sip:alice@example.com>;tag=b\r\nCall-ID: c\r\nCSeq: 3 PUBLISH\r\nExpires: 60\r\n\
+        SIP-ETag: t\r\n\r\n";
+
+    #[test]
+    fn a_response_that_breaks_a_rule_is_named_with_its_clause() {
+        let judge = |of: &str, by: &str| -> Result<(), String> {
+            assert!(OK.contains(of), "{of}");
+            let text = OK.replacen(of, by, 1);
+            let (sent, came) = (
+                Message::parse(PUBLISH.as_bytes()).unwrap(),
+                Message::parse(text.as_bytes()).unwrap(),
+            );
+            let place = Place {
+                transport: Transport::Udp,
+                address: "10.0.1.1:5060".parse().unwrap(),
+            };
+            response(&sent, &came, place)?;
+            if came.status() != Some(200) {
+                return refusal(&came);
+            }
+            granted(&sent, &came)?;
+            publication(&came).map(|_| ())
+        };
+        assert_eq!(judge("OK", "OK"), Ok(()));
+        for (of, by, why) in [
+            (";tag=a", ";tag=x", "From is not the request's"),
+            ("CSeq: 3", "CSeq: 4", "CSeq is not the request's"),
+            (";tag=b", "", "To has no tag"),
+            (
+                "z9hG4bK1",
+                "z9hG4bK2",
+                "the topmost Via is not the request's",
+            ),
+            (
+                "rport=5060",
+                "rport=5061",
+                "rport is not where the request came from (RFC 3581 §4)",
+            ),
+            (
+                "received=10.0.1.1",
+                "received=10.0.1.2",
+                "received is not where the request came from",
+            ),
+            ("Expires: 60\r\n", "", "a 2xx without Expires"),
+            (
+                "Expires: 60",
+                "Expires: 61",
+                "61 s are granted, 60 s were asked for",
+            ),
+            ("SIP-ETag: t\r\n", "", "a 200 to a PUBLISH without SIP-ETag"),
+            (
+                "SIP-ETag",
+                "Contact: <sip:a@b>\r\nSIP-ETag",
+                "the answer to a PUBLISH has Contact",
+            ),
+            ("200 OK", "412 No", "a refusal with SIP-ETag"),
+            ("200 OK", "423 Too Brief", "423 without Min-Expires"),
+            ("200 OK", "489 Bad Event", "489 without Allow-Events"),
+            ("200 OK", "415 No", "415 without Accept"),
+        ] {
+            let said = judge(of, by).unwrap_err();
+            assert!(said.starts_with(why), "{by:?}: {said}");
+        }
+    }
+}
