@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::bench;
+use crate::commands::{bench, ladder};
 use crate::{fetch, publish, watch};
 
 /// A SIP presence server: publish, compose, notify.
@@ -47,8 +47,8 @@ pub(crate) enum Command {
     Interop(Anything),
     /// Load a server, and say what it costs and what was wrong
     Bench(bench::Bench),
-    /// A ladder from a capture (not built yet)
-    Ladder(Anything),
+    /// Draw what `serve --trace-ladder` recorded (captures are not built yet)
+    Ladder(ladder::Ladder),
     /// One user's messages, live (not built yet)
     Trace(Anything),
 }

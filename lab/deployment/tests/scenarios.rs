@@ -26,7 +26,15 @@ fn server(flow: &Flow) -> Server {
     let changes = format!(
         "[presence]\ndefault_handling = '{handling}'\npublish_expires_seconds.min = {publish}\nsubscribe_expires_seconds.min = {subscribe}\n"
     );
-    Server::start(changes.as_str())
+    let longest = flow
+        .needs
+        .publish_seconds_max
+        .map_or_else(String::new, |max| {
+            format!(
+                "publish_expires_seconds.max = {max}\npublish_expires_seconds.default = {max}\n"
+            )
+        });
+    Server::start(format!("{changes}{longest}").as_str())
 }
 
 #[track_caller]
@@ -63,6 +71,16 @@ fn holds(id: &str) {
 #[test]
 fn m0100_several_sources() {
     holds("PS-1.0-int-M-0100");
+}
+
+#[test]
+fn m0100_sources_that_chose_the_same_id() {
+    holds("PS-1.0-int-M-0100-same-id");
+}
+
+#[test]
+fn m0110_less_is_granted_than_asked_for() {
+    holds("PS-1.0-int-M-0110-shortened");
 }
 
 #[test]

@@ -363,10 +363,18 @@ impl Dialog {
 fn content(body: &Body, entity: &str, kept: &Kept) -> (Option<String>, String) {
     match body {
         Body::Nothing => (None, String::new()),
-        Body::Service { id, basic, note } => (
-            Some("application/pidf+xml".to_owned()),
-            document::write(entity, id, basic, note),
-        ),
+        Body::Service {
+            id,
+            basic,
+            note,
+            contact,
+        } => {
+            let contact = contact
+                .clone()
+                .unwrap_or_else(|| format!("sip:{id}@192.0.2.1"));
+            let document = document::write(entity, (id, &contact), basic, note);
+            (Some("application/pidf+xml".to_owned()), document)
+        }
         Body::Raw { content_type, text } => (Some(content_type.clone()), filled(text, kept)),
     }
 }

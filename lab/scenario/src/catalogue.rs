@@ -4,10 +4,14 @@ use crate::flow::Flow;
 use crate::reading::{Problem, read};
 
 /// File names and texts, in order.
-pub const FLOWS: [(&str, &str); 6] = [
+pub const FLOWS: [(&str, &str); 8] = [
     (
         "PS-1.0-int-M-0100.toml",
         include_str!("../flows/PS-1.0-int-M-0100.toml"),
+    ),
+    (
+        "PS-1.0-int-M-0100-same-id.toml",
+        include_str!("../flows/PS-1.0-int-M-0100-same-id.toml"),
     ),
     (
         "PS-1.0-int-M-0100-refused.toml",
@@ -16,6 +20,10 @@ pub const FLOWS: [(&str, &str); 6] = [
     (
         "PS-1.0-int-M-0110.toml",
         include_str!("../flows/PS-1.0-int-M-0110.toml"),
+    ),
+    (
+        "PS-1.0-int-M-0110-shortened.toml",
+        include_str!("../flows/PS-1.0-int-M-0110-shortened.toml"),
     ),
     (
         "PS-1.0-int-M-0110-refreshed.toml",

@@ -35,7 +35,19 @@ impl Presence {
             }
         }
         read.basics.sort();
-        Ok(read)
+        let mut ids: Vec<&str> = root
+            .elements()
+            .filter_map(|element| element.attribute("id"))
+            .collect();
+        ids.sort_unstable();
+        // RFC 3863 §4.1.2: the id of a tuple is unique in its document.
+        match ids.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(format!(
+                "the id {:?} is there twice (RFC 3863 §4.1.2)",
+                pair[0]
+            )),
+            None => Ok(read),
+        }
     }
 
     fn service(&mut self, tuple: &Element) {
@@ -72,12 +84,12 @@ impl Presence {
     }
 }
 
-/// A document with one service.
-pub(crate) fn write(entity: &str, id: &str, basic: &str, note: &str) -> String {
+/// A document with one service: its id and where it is reached, its state.
+pub(crate) fn write(entity: &str, (id, contact): (&str, &str), basic: &str, note: &str) -> String {
     let note = note.replace('&', "&amp;").replace('<', "&lt;");
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<presence xmlns=\"{PIDF}\" entity=\"{entity}\">\n  <tuple id=\"{id}\">\n    \
-         <status><basic>{basic}</basic></status>\n    <contact>sip:{id}@192.0.2.1</contact>\n    <note>{note}</note>\n  </tuple>\n</presence>\n"
+         <status><basic>{basic}</basic></status>\n    <contact>{contact}</contact>\n    <note>{note}</note>\n  </tuple>\n</presence>\n"
     )
 }
 
@@ -87,7 +99,12 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
-        let document = write("sip:alice@example.com", "desk", "open", "tea & <cake>");
+        let document = write(
+            "sip:alice@example.com",
+            ("desk", "sip:desk@192.0.2.1"),
+            "open",
+            "tea & <cake>",
+        );
         let read = Presence::read(document.as_bytes()).unwrap();
         assert_eq!(read.basics(), ["open"]);
         assert!(read.says("tea & <cake>") && !read.says("tea") && !read.is_neutral());

@@ -45,7 +45,9 @@ pub struct Actor {
 pub struct Needs {
     /// The shortest Expires that it accepts in a PUBLISH, in seconds.
     pub publish_seconds_min: u32,
-    /// The same for SUBSCRIBE.
+    /// The longest that it grants to a PUBLISH, where the flow depends on it.
+    pub publish_seconds_max: Option<u32>,
+    /// The shortest Expires that it accepts in a SUBSCRIBE, in seconds.
     pub subscribe_seconds_min: u32,
     /// What becomes of watchers about whom nobody decided.
     pub watchers: Handling,
@@ -125,6 +127,7 @@ pub(crate) enum Body {
         id: String,
         basic: String,
         note: String,
+        contact: Option<String>,
     },
     /// Anything.
     Raw {

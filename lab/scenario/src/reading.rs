@@ -233,6 +233,7 @@ fn actors(top: &Table<'_>) -> Result<(Vec<Actor>, usize), Problem> {
 fn needs(top: &Table<'_>) -> Result<Needs, Problem> {
     let mut needs = Needs {
         publish_seconds_min: 1,
+        publish_seconds_max: None,
         subscribe_seconds_min: 1,
         watchers: Handling::Allow,
     };
@@ -244,10 +245,18 @@ fn needs(top: &Table<'_>) -> Result<Needs, Problem> {
             .source
             .problem(value.span().start, "needs: a table [needs] would be right"));
     };
-    let known = ["publish_seconds_min", "subscribe_seconds_min", "watchers"];
+    let known = [
+        "publish_seconds_min",
+        "subscribe_seconds_min",
+        "publish_seconds_max",
+        "watchers",
+    ];
     let table = Table::new(top.source, value.span().start, table, &known)?;
     needs.publish_seconds_min = table.number(known[0], 1)?;
     needs.subscribe_seconds_min = table.number(known[1], 1)?;
+    if table.get(known[2]).is_some() {
+        needs.publish_seconds_max = Some(table.number(known[2], 1)?);
+    }
     needs.watchers = match table.text("watchers")? {
         None | Some("allow") => Handling::Allow,
         Some("confirm") => Handling::Confirm,

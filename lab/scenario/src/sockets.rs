@@ -173,7 +173,13 @@ impl Driver for Sockets {
             return Err("nobody is there to send it".to_owned());
         };
         let sent = match wire {
-            Wire::Datagrams(socket) => socket.send(bytes).map(|_| ()),
+            Wire::Datagrams(socket) => {
+                // A closed port reports itself at the next send: one more try, and what is lost will be missed.
+                if socket.send(bytes).is_err() {
+                    let _ = socket.send(bytes);
+                }
+                Ok(())
+            }
             Wire::Stream(stream, _) => stream.write_all(bytes),
         };
         let over = place.transport.name().to_ascii_lowercase();

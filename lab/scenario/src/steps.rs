@@ -232,32 +232,36 @@ impl<'t> Steps<'t, '_> {
         Ok(with)
     }
 
+    /// The texts of an inner table: each that is needed, and more that may be there.
+    fn parts(
+        &self,
+        table: &Table<'t>,
+        key: &str,
+        needed: &[&str],
+        more: &[&str],
+    ) -> Result<Option<BTreeMap<&'t str, &'t str>>, Problem> {
+        if table.get(key).is_none() {
+            return Ok(None);
+        }
+        let mut parts = BTreeMap::new();
+        for (name, value) in self.inner(table, key)? {
+            parts.insert(name, text(self.source, name, value)?);
+        }
+        let is_known = |name: &&str| needed.contains(name) || more.contains(name);
+        if parts.keys().all(is_known) && needed.iter().all(|name| parts.contains_key(name)) {
+            Ok(Some(parts))
+        } else {
+            Err(self.at(
+                table,
+                key,
+                format!("{{ {} = … }} would be right", needed.join(" = …, ")),
+            ))
+        }
+    }
+
     fn body(&self, table: &Table<'t>) -> Result<Body, Problem> {
-        let part =
-            |key: &str, allowed: &[&str]| -> Result<Option<BTreeMap<&'t str, &'t str>>, Problem> {
-                let Some(value) = table.get(key) else {
-                    return Ok(None);
-                };
-                let mut parts = BTreeMap::new();
-                for (name, value) in self.inner(table, key)? {
-                    parts.insert(name, text(self.source, name, value)?);
-                }
-                let complete = parts.len() == allowed.len()
-                    && allowed.iter().all(|name| parts.contains_key(name));
-                let wrong = || {
-                    self.source.problem(
-                        value.span().start,
-                        format!("{key}: {{ {} = … }} would be right", allowed.join(" = …, ")),
-                    )
-                };
-                if complete {
-                    Ok(Some(parts))
-                } else {
-                    Err(wrong())
-                }
-            };
-        let service = part("service", &["id", "basic", "note"])?;
-        let raw = part("raw", &["type", "text"])?;
+        let service = self.parts(table, "service", &["id", "basic", "note"], &["contact"])?;
+        let raw = self.parts(table, "raw", &["type", "text"], &[])?;
         let of = |parts: &BTreeMap<&str, &str>, key: &str| {
             parts.get(key).copied().unwrap_or_default().to_owned()
         };
@@ -267,6 +271,7 @@ impl<'t> Steps<'t, '_> {
                 id: of(&parts, "id"),
                 basic: of(&parts, "basic"),
                 note: of(&parts, "note"),
+                contact: parts.get("contact").map(|contact| (*contact).to_owned()),
             }),
             (None, Some(parts)) => Ok(Body::Raw {
                 content_type: of(&parts, "type"),

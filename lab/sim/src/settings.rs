@@ -71,12 +71,15 @@ pub(crate) fn settings(number: u64, handling: Handling, interval_ms: u32, named:
     }
 }
 
-/// The same with other shortest durations.
-pub(crate) fn with_least_expires(settings: &Settings, publish: u32, subscribe: u32) -> Settings {
+/// The same with the durations that a call flow needs.
+pub(crate) fn with_needs(settings: &Settings, needs: &scenario::Needs) -> Settings {
     let mut settings = settings.clone();
     for domain in &mut settings.domains {
-        domain.presence.publish_expires_seconds.min = publish;
-        domain.presence.subscribe_expires_seconds.min = subscribe;
+        let publish = &mut domain.presence.publish_expires_seconds;
+        publish.min = needs.publish_seconds_min;
+        publish.max = needs.publish_seconds_max.unwrap_or(publish.max);
+        publish.default = publish.default.min(publish.max);
+        domain.presence.subscribe_expires_seconds.min = needs.subscribe_seconds_min;
     }
     settings
 }
