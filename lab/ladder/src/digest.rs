@@ -20,13 +20,13 @@ pub(crate) enum Kind {
 
 /// A message in a few words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Digest {
+pub(crate) struct Digest {
     /// Method, or status code and reason.
-    pub label: String,
+    pub(crate) label: String,
     /// Event, Expires, entity-tags, Subscription-State, CSeq: what it carries of these, each in words.
-    pub details: Vec<String>,
+    pub(crate) details: Vec<String>,
     /// What its body says, in a few words; empty without one.
-    pub body: String,
+    pub(crate) body: String,
     pub(crate) kind: Kind,
     /// Equal for a message and its retransmissions (RFC 3261 §17.1.3, §17.2.3); `None`: it cannot be told.
     pub(crate) identity: Option<String>,
@@ -36,7 +36,7 @@ pub struct Digest {
 const REASON_MAX: usize = 27;
 
 /// Reads a message for the picture.
-pub fn digest(bytes: &[u8]) -> Digest {
+pub(crate) fn digest(bytes: &[u8]) -> Digest {
     let Ok(message) = Message::parse(bytes) else {
         return unreadable(bytes);
     };

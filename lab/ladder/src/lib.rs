@@ -13,7 +13,6 @@ mod svg;
 mod text;
 mod trace;
 
-pub use digest::{Digest, digest};
 pub use file::{FileError, read, write};
 pub use trace::{Actor, Arrival, Cause, Entry, Point, PointKind, Room, Trace, What};
 

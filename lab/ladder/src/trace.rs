@@ -1,6 +1,6 @@
 //! The trace: what happened, in entries, and who took part.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Who takes part: a column of the picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -138,6 +138,7 @@ pub struct Trace {
     /// What it is about.
     pub title: String,
     actors: Vec<String>,
+    by_name: BTreeMap<String, Actor>,
     entries: VecDeque<Entry>,
     forgotten: u64,
     bytes: usize,
@@ -168,39 +169,30 @@ impl Trace {
 
     /// The actor with this name; its column comes after those that are there.
     pub fn actor(&mut self, name: &str) -> Actor {
-        let name = if self.actors.len() < self.room.actors_max || self.find(name).is_some() {
-            name
-        } else {
-            OTHERS
-        };
-        self.find(name).unwrap_or_else(|| {
-            self.actors.push(name.to_owned());
-            Actor(self.actors.len() - 1)
-        })
-    }
-
-    fn find(&self, name: &str) -> Option<Actor> {
-        self.actors
-            .iter()
-            .position(|known| known == name)
-            .map(Actor)
+        if let Some(known) = self.by_name.get(name) {
+            return *known;
+        }
+        if self.actors.len() >= self.room.actors_max && name != OTHERS {
+            return self.actor(OTHERS);
+        }
+        let actor = Actor(self.actors.len());
+        self.actors.push(name.to_owned());
+        self.by_name.insert(name.to_owned(), actor);
+        actor
     }
 
     /// An actor is better known by another name from here on.
     pub fn rename(&mut self, actor: Actor, name: &str) {
         if let Some(old) = self.actors.get_mut(actor.0) {
+            self.by_name.remove(old);
             name.clone_into(old);
+            self.by_name.insert(name.to_owned(), actor);
         }
     }
 
     /// Their names, in order of columns.
     pub fn actors(&self) -> &[String] {
         &self.actors
-    }
-
-    /// The actors in order of columns.
-    pub fn each_actor(&self) -> impl Iterator<Item = Actor> {
-        (0..self.actors.len()).map(Actor)
     }
 
     /// What is remembered, in the order in which it was told.
@@ -272,9 +264,29 @@ impl Trace {
         }
     }
 
-    /// Forgets what happened later, without counting it.
-    pub fn end_at(&mut self, at: u64) {
-        self.entries.retain(|entry| entry.at <= at);
-        self.bytes = self.entries.iter().map(Entry::size).sum();
+    /// Forgets the names of actors of whom nothing is remembered, but not these. Gives what the others are now.
+    pub fn forget_idle(&mut self, keep: &[Actor]) -> BTreeMap<Actor, Actor> {
+        let mut seen: BTreeSet<Actor> = keep.iter().copied().collect();
+        for entry in &self.entries {
+            match &entry.what {
+                What::Message { from, to, .. } => seen.extend([*from, *to]),
+                What::Point(point) => seen.extend(point.actor),
+            }
+        }
+        let moved: BTreeMap<Actor, Actor> = seen.into_iter().zip((0..).map(Actor)).collect();
+        let now = |actor: &mut Actor| *actor = moved.get(actor).copied().unwrap_or(*actor);
+        for entry in &mut self.entries {
+            match &mut entry.what {
+                What::Message { from, to, .. } => [from, to].into_iter().for_each(now),
+                What::Point(point) => point.actor.iter_mut().for_each(now),
+            }
+        }
+        let mut index = 0;
+        self.actors.retain(|_| {
+            index += 1;
+            moved.contains_key(&Actor(index - 1))
+        });
+        self.by_name = self.actors.iter().cloned().zip((0..).map(Actor)).collect();
+        moved
     }
 }

@@ -23,11 +23,12 @@ use crate::terminal::CREDENTIALS;
 
 /// How often the file is written while something changes.
 const EVERY: Duration = Duration::from_secs(1);
-/// 5 000 entries, 8 MiB of them at most, and as much again while they are written. The oldest are forgotten, and counted.
+/// 5 000 entries, 8 MiB of them at most, and as much again while they are written; names of 8 192 peers, more than these entries can be
+/// about. The oldest are forgotten, and counted.
 const ROOM: Room = Room {
     entries_max: 5_000,
     bytes_max: 8 << 20,
-    actors_max: 1_024,
+    actors_max: 8_192,
 };
 /// Connections whose peers are known by number: 4 096 × 50 bytes. Beyond it the oldest are known no more.
 const CONNECTIONS_MAX: usize = 4_096;
@@ -204,13 +205,12 @@ impl Page {
             .file_name()
             .ok_or_else(|| io::Error::other("it has no name"))?
             .to_owned();
-        name.push(".new");
+        name.push(format!(".{}.new", std::process::id()));
         let new = self.file.with_file_name(name);
-        // Messages say who talks with whom: for the owner's eyes.
+        // Messages say who talks with whom: for the owner's eyes. A new file, so that nobody's link is followed.
         let opened = OpenOptions::new()
             .write(true)
-            .create(true)
-            .truncate(true)
+            .create_new(true)
             .mode(0o600)
             .open(&new);
         let written = opened.and_then(|mut file| file.write_all(self.form.draw(trace).as_bytes()));
@@ -227,6 +227,9 @@ impl Told {
         if let Some(peer) = self.peers.get(&address) {
             return *peer;
         }
+        if self.trace.actors().len() >= ROOM.actors_max {
+            self.forget_idle_peers();
+        }
         let actor = match self.first.take() {
             Some(first) => {
                 self.trace.rename(first, &address.to_string());
@@ -240,6 +243,17 @@ impl Told {
             self.peers.insert(address, peer);
         }
         peer
+    }
+
+    /// Peers of which no entry is remembered.
+    fn forget_idle_peers(&mut self) {
+        let moved = self.trace.forget_idle(&[self.server]);
+        self.server = moved.get(&self.server).copied().unwrap_or(self.server);
+        self.peers.retain(|_, peer| {
+            let now = moved.get(&peer.actor);
+            peer.actor = now.copied().unwrap_or(peer.actor);
+            now.is_some()
+        });
     }
 
     /// A peer is better known by the user for whom it speaks.
@@ -409,6 +423,38 @@ mod tests {
         assert_eq!(hidden(garbage), b"no SIP at all\r");
         let plain = b"OPTIONS sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP h\r\n\r\n";
         assert_eq!(hidden(plain), plain);
+    }
+
+    #[test]
+    fn peers_of_long_ago_make_room_for_new_ones() {
+        let mut trace = Trace::new("t").with_room(ROOM);
+        let (first, server) = (trace.actor("nobody yet"), trace.actor("server"));
+        let mut told = Told {
+            trace,
+            first: Some(first),
+            server,
+            peers: BTreeMap::new(),
+            connections: BTreeMap::new(),
+        };
+        let address = |number: u32| SocketAddr::new(std::net::Ipv4Addr::from(number).into(), 5060);
+        for number in 0..20_000 {
+            let peer = told.peer(address(number)).actor;
+            told.message(
+                Instant::from_micros(u64::from(number)),
+                (peer, told.server),
+                "udp",
+                b"hello",
+                Cause::NONE,
+            );
+        }
+        assert!(told.peers.len() < ROOM.actors_max, "{}", told.peers.len());
+        let text = ladder::write(&told.trace);
+        let last = text.lines().last().unwrap();
+        assert!(
+            last.contains("\"from\":\"0.0.78.31:5060\"") && last.contains("\"to\":\"server\""),
+            "{last}"
+        );
+        assert_eq!(told.trace.entries().count(), ROOM.entries_max);
     }
 
     #[test]
