@@ -30,7 +30,7 @@ font-family:ui-sans-serif,system-ui,-apple-system,'Segoe UI','Helvetica Neue',Ar
 .time{font-size:11.5px;fill:var(--soft);text-anchor:end;font-variant-numeric:tabular-nums}\
 .words{font-size:12px;fill:var(--soft)}.said{fill:var(--ink);font-weight:600}.pause{font-size:11.5px;fill:var(--soft);font-style:italic}\
 .label{font-size:12px;font-weight:650;text-anchor:middle;paint-order:stroke;stroke:var(--paper);stroke-width:4px;stroke-linejoin:round}\
-.shaft{stroke-width:1.7;fill:none}.again{stroke-dasharray:6 4}\
+.shaft{stroke-width:1.7;fill:none}g:hover .shaft{stroke-width:3}.again{stroke-dasharray:6 4}\
 .publish{--tone:var(--publish)}.subscribe{--tone:var(--subscribe)}.notify{--tone:var(--notify)}.request{--tone:var(--request)}\
 .success{--tone:var(--success)}.failure{--tone:var(--failure)}.mark{--tone:var(--mark)}\
 .shaft,.cross{stroke:var(--tone)}.label,.head,.dot{fill:var(--tone)}.cross{stroke-width:2.2}.ring{fill:var(--paper);stroke:var(--tone);stroke-width:2}\
