@@ -9,7 +9,7 @@ use sip::{Message, Name};
 
 use crate::answer::Rejection;
 use crate::dialog::{Dialog, Tag, contact_of};
-use crate::fingerprint::LastChange;
+use crate::fingerprint::{LastChange, Maker};
 use crate::happened::Happened;
 use crate::package::Package;
 use crate::state::{APPENDS_MAX, Context, Done, EventState, RETRANSMISSIONS_LAST, Timer};
@@ -102,7 +102,7 @@ impl EventState {
                 Some(Subscribed {
                     status,
                     tag: subscription.tag(),
-                    expires: subscription.granted,
+                    expires: subscription.remaining(context.now.monotonic),
                     key: None,
                 })
             }
@@ -187,12 +187,17 @@ impl EventState {
             deadline: Wall::default(),
             asked: self.next_number(),
             change,
+            maker: Maker {
+                fingerprint: change.fingerprint,
+                until: context.now.monotonic + RETRANSMISSIONS_LAST,
+            },
             appends: 0,
             owed: Owed::Nothing,
             cause: Cause::NONE,
             queued: false,
             answered: 0,
             answered_pending: false,
+            open: false,
             unsettled: false,
             notified_at: None,
             failures: 0,
@@ -289,14 +294,14 @@ impl EventState {
         let status = status(context.presence, subscription.handling);
         if expires == 0 {
             if rewritten {
-                self.put_subscription(slot);
+                self.rewrite_subscription(context.now, slot);
             }
             self.end(slot, Reason::Timeout);
             return Ok(Subscribed::ended(status, tag));
         }
         self.grant_subscription(context.now, slot, expires);
         if rewritten {
-            self.put_subscription(slot)
+            self.rewrite_subscription(context.now, slot)
         } else {
             self.append_refresh(slot)
         }
@@ -389,6 +394,7 @@ impl EventState {
         let subscription = &mut self.subscriptions[slot as usize];
         let (timer, phase) = (subscription.expiry.take(), subscription.phase);
         self.cancel_timer(timer);
+        self.uncover(slot);
         if let Phase::Ending(reason) = phase {
             self.happens_to(slot, self.cause, |presentity, watcher| {
                 Happened::SubscriptionEnded {
@@ -452,12 +458,9 @@ impl EventState {
         if !subscription.stored {
             return;
         }
-        // By either clock: the wall may have stepped since.
         let granted = Duration::from_secs(u64::from(subscription.granted));
         let granted_at = subscription.expires_at - granted;
-        if now.wall.since(subscription.change.at) < RETRANSMISSIONS_LAST
-            || now.monotonic.since(granted_at) < RETRANSMISSIONS_LAST
-        {
+        if self.may_come_again(now, subscription.change, granted_at) {
             // The request that began or ended it may come again: remembered, so that nothing begins twice, whether its
             // watcher ended it or refused a NOTIFY, and the last NOTIFY is not repeated.
             self.lazy_records.push(Record {
@@ -470,6 +473,16 @@ impl EventState {
             );
         } else {
             self.remove_lazily(subscription.key);
+        }
+    }
+
+    /// Written whole again, with the request that began it as long as that may come again.
+    fn rewrite_subscription(&mut self, now: Now, slot: u32) {
+        self.put_subscription(slot);
+        let subscription = &self.subscriptions[slot as usize];
+        if now.monotonic < subscription.maker.until {
+            let record = Encoder::new(b'i').u64(subscription.maker.fingerprint.0);
+            self.append(subscription.key, record.end());
         }
     }
 

@@ -52,9 +52,13 @@ impl EventState {
         let subscription = &mut self.subscriptions[slot as usize];
         subscription.owed = subscription.owed.max(owed);
         subscription.cause = self.cause;
-        if !subscription.unsettled {
-            subscription.unsettled = true;
-            self.resources[subscription.resource as usize].unsettled += 1;
+        let resource = &mut self.resources[subscription.resource as usize];
+        if !std::mem::replace(&mut subscription.open, true) {
+            resource.open += 1;
+        }
+        let is_covered = subscription.stored && subscription.phase == Phase::Live;
+        if is_covered && !std::mem::replace(&mut subscription.unsettled, true) {
+            resource.unsettled += 1;
         }
         if subscription.in_flight.is_none() {
             self.enqueue(slot);
@@ -116,7 +120,7 @@ impl EventState {
             && self
                 .resources
                 .iter()
-                .all(|(_, resource)| resource.unsettled == 0)
+                .all(|(_, resource)| resource.open == 0)
     }
 
     /// The next subscription whose NOTIFY may leave now. Presentities take turns, so that none holds up the others.
@@ -592,6 +596,15 @@ impl EventState {
     /// This watcher has answered the newest that she may see.
     fn settle_slot(&mut self, slot: u32) {
         let subscription = &mut self.subscriptions[slot as usize];
+        if std::mem::take(&mut subscription.open) {
+            self.resources[subscription.resource as usize].open -= 1;
+        }
+        self.uncover(slot);
+    }
+
+    /// What is on record of all need no longer wait for this watcher: she has answered, or is told her end after every start.
+    pub(crate) fn uncover(&mut self, slot: u32) {
+        let subscription = &mut self.subscriptions[slot as usize];
         if std::mem::take(&mut subscription.unsettled) {
             let resource = subscription.resource;
             self.resources[resource as usize].unsettled -= 1;
@@ -601,6 +614,9 @@ impl EventState {
 
     /// A subscription that was removed no longer keeps its resource unsettled.
     pub(crate) fn settle(&mut self, removed: &Subscription) {
+        if removed.open {
+            self.resources[removed.resource as usize].open -= 1;
+        }
         if removed.unsettled {
             self.resources[removed.resource as usize].unsettled -= 1;
             self.answered_by_all(removed.resource);
@@ -610,8 +626,11 @@ impl EventState {
     /// One lazy record for a whole fan-out: after a start only presentities without it are notified again (decision 4).
     fn answered_by_all(&mut self, slot: u32) {
         let resource = &self.resources[slot as usize];
-        let stored = |slot: &u32| self.subscriptions[*slot as usize].stored;
-        if resource.unsettled > 0 || !resource.subscriptions.iter().any(stored) {
+        let is_covered = |slot: &u32| {
+            let subscription = &self.subscriptions[*slot as usize];
+            subscription.stored && subscription.phase == Phase::Live
+        };
+        if resource.unsettled > 0 || !resource.subscriptions.iter().any(is_covered) {
             return;
         }
         // Composed here where nobody sees it (all are pending or politely blocked): what they were told is on record too.
@@ -660,8 +679,12 @@ impl EventState {
             match decide(&name, &subscription.watcher) {
                 // The last NOTIFY tells no more than she may see now.
                 handling if !is_live => {
-                    self.subscriptions[slot as usize].handling =
-                        handling.unwrap_or(Handling::Block);
+                    let subscription = &mut self.subscriptions[slot as usize];
+                    let handling = handling.unwrap_or(Handling::Block);
+                    let before = std::mem::replace(&mut subscription.handling, handling);
+                    if handling < before && withdraw(subscription) {
+                        self.owe(slot, Owed::AtOnce);
+                    }
                 }
                 None => self.end(slot, Reason::NoResource),
                 Some(handling) => self.apply_handling(slot, handling),
@@ -764,12 +787,11 @@ impl EventState {
     }
 }
 
-/// A NOTIFY that waits for durability shows what its watcher may no longer see.
-fn withdraw(subscription: &mut Subscription) {
-    if let Some(flight) = &mut subscription.in_flight
-        && flight.since.is_none()
-        && flight.client.is_none()
-    {
-        flight.withdrawn = true;
-    }
+/// A NOTIFY that waits for durability shows what its watcher may no longer see; `false`: there is none.
+fn withdraw(subscription: &mut Subscription) -> bool {
+    let Some(flight) = &mut subscription.in_flight else {
+        return false;
+    };
+    flight.withdrawn |= flight.since.is_none() && flight.client.is_none();
+    flight.withdrawn
 }

@@ -68,7 +68,6 @@ pub(crate) enum Done {
     Published {
         entity_tag: u64,
         partition: Partition,
-        expires: u32,
     },
     Subscribed {
         tag: crate::dialog::Tag,
@@ -162,6 +161,22 @@ impl EventState {
             publications: self.publications,
             subscriptions: self.subscriptions.len(),
         }
+    }
+
+    /// How many entries there are of everything that is kept: nothing is left when nothing happens any more.
+    pub fn remembered(&self) -> usize {
+        let maps = self.by_name.iter().map(HashMap::len).sum::<usize>()
+            + self.by_key.len()
+            + self.watchers.len()
+            + self.done.len();
+        let queues = self.ring.len() + self.resend.len() + self.freed_hops.len();
+        let records = self.records.len() + self.lazy_records.len() + self.happened.len();
+        self.resources.len()
+            + self.subscriptions.len()
+            + self.timers.len()
+            + maps
+            + queues
+            + records
     }
 
     /// The names of the packages, for Allow-Events (RFC 6665 §8.2.2: packages, not templates).
@@ -295,6 +310,7 @@ impl EventState {
             neutral: None,
             subscriptions: Vec::new(),
             owed: VecDeque::new(),
+            open: 0,
             unsettled: 0,
             answered: AnsweredByAll::default(),
             asked: 0,
@@ -330,10 +346,12 @@ impl EventState {
         let view = resource.compose(self.packages[usize::from(resource.package)], |body| {
             self.digest(body)
         });
-        let changed = resource
+        // Not composed yet: after a start, when only the record tells what watchers know.
+        let known = resource
             .view
             .as_ref()
-            .is_none_or(|old| old.digest != view.digest);
+            .map_or(resource.answered.digest, |old| old.digest);
+        let changed = known != view.digest;
         self.resources[slot as usize].view = Some(view);
         changed
     }
@@ -397,7 +415,7 @@ impl EventState {
             };
             match timer {
                 Timer::PublicationExpires { resource, key } => {
-                    self.publication_expires(resource, key)
+                    self.publication_expires(now, resource, key)
                 }
                 Timer::SubscriptionExpires(key) => self.subscription_expires(key),
                 Timer::SubscriptionWakes(key) => self.subscription_wakes(now, key),
@@ -410,6 +428,14 @@ impl EventState {
     /// What a request that arrives again after a crash has already done.
     pub(crate) fn already_done(&self, change: LastChange) -> Option<&Done> {
         self.done.get(&change.fingerprint)
+    }
+
+    /// Whether the request that last changed something, granted then, may still come again: by either clock, and after a start
+    /// whatever they show, since the wall may have stepped while nobody ran.
+    pub(crate) fn may_come_again(&self, now: Now, change: LastChange, granted_at: Instant) -> bool {
+        !self.done.is_empty()
+            || now.wall.since(change.at) < RETRANSMISSIONS_LAST
+            || now.monotonic.since(granted_at) < RETRANSMISSIONS_LAST
     }
 
     /// A reload: intervals and pending bodies as the new settings say.

@@ -9,7 +9,7 @@ use machine::{Cause, Instant, Key, TimerId, Wall};
 use transaction::NonInviteClient;
 
 use crate::dialog::{Dialog, State, Tag};
-use crate::fingerprint::LastChange;
+use crate::fingerprint::{LastChange, Maker};
 
 /// Why a subscription ends (RFC 6665 §4.1.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,6 +164,8 @@ pub struct Subscription {
     pub asked: u64,
     /// Which request made it what it is.
     pub change: LastChange,
+    /// Which request began it.
+    pub maker: Maker,
     /// Appends since the last whole record.
     pub appends: u8,
     /// Whether a NOTIFY is owed.
@@ -176,6 +178,8 @@ pub struct Subscription {
     pub answered: u64,
     /// Whether that said that nobody has decided yet.
     pub answered_pending: bool,
+    /// Whether it counts in `Resource::open`.
+    pub open: bool,
     /// Whether it counts in `Resource::unsettled`.
     pub unsettled: bool,
     /// When the last NOTIFY left.
@@ -194,6 +198,13 @@ pub struct Subscription {
 
 /// How far apart two lives of a dialog are: that many NOTIFYs fit in one life without a record (decision 4).
 pub const CSEQ_LIFE: u32 = 65_536;
+
+/// Whole seconds until then, never more than granted.
+pub(crate) fn seconds_left(now: Instant, end: Instant, granted: u32) -> u32 {
+    let left = end.since(now);
+    let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
+    u32::try_from(seconds).unwrap_or(u32::MAX).min(granted)
+}
 
 impl Subscription {
     /// Our tag of its dialog.
@@ -216,9 +227,7 @@ impl Subscription {
 
     /// Whole seconds until it lapses, never more than granted.
     pub fn remaining(&self, now: Instant) -> u32 {
-        let left = self.expires_at.since(now);
-        let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
-        u32::try_from(seconds).unwrap_or(u32::MAX).min(self.granted)
+        seconds_left(now, self.expires_at, self.granted)
     }
 
     /// What a NOTIFY says of it now.

@@ -515,9 +515,11 @@ impl Shard {
         self.events.counts()
     }
 
-    /// How many server transactions, hops and names are remembered: all end when nothing happens any more.
+    /// How many entries there are of everything that is remembered: all end when nothing happens any more.
     pub fn remembered(&self) -> usize {
-        self.transactions.len() + self.merged.len() + self.hops.len()
+        let waiting = self.gate.len() + self.outputs.len();
+        let requests = self.transactions.len() + self.invites.len() + self.merged.len();
+        self.events.remembered() + requests + self.hops.len() + waiting
     }
 
     /// The header fields of an answer that says what we can do.

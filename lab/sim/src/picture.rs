@@ -1,5 +1,7 @@
 //! What passes in the world, as a trace that a ladder is drawn from.
 
+use std::sync::Arc;
+
 use ladder::{Actor, Arrival, Point, PointKind, Trace, What};
 use machine::{Cause, Instant};
 use shard::Event;
@@ -118,6 +120,14 @@ impl World {
             };
             picture.push(at, what);
         }
+    }
+
+    /// The pieces of a stream that a message leaves in: it arrives with the last of them, if none is missing.
+    pub(crate) fn draw_pieces(&mut self, way: Way, bytes: &[u8], pieces: &[(Instant, Arc<[u8]>)]) {
+        let length: usize = pieces.iter().map(|(_, piece)| piece.len()).sum();
+        let last = pieces.last().filter(|_| length == bytes.len());
+        let arrivals: Vec<Instant> = last.map(|(at, _)| *at).into_iter().collect();
+        self.draw_message(way, "tcp", bytes, &arrivals);
     }
 
     /// What this input or output, whose bytes passed last, is the cause of or came of.

@@ -139,6 +139,10 @@ impl World {
         bytes.extend_from_slice(&send.body);
         self.note(|| format!("  server sends {}", summary(&bytes)));
         if let Ok(message) = Message::parse(&bytes) {
+            if let Some(status) = message.status() {
+                let to = message.method().name().to_owned();
+                *self.tally.answers.entry((to, status)).or_default() += 1;
+            }
             self.witness.sent(self.at, &message);
         }
         let failed = match send.to {
@@ -373,7 +377,11 @@ impl World {
 
     /// The process dies.
     pub(crate) fn crash(&mut self) {
+        let pending = self.server.disk.pending() as u64;
         let kept = self.server.crash();
+        self.tally.crashes += 1;
+        self.tally.batches_lost += pending - kept.min(pending);
+        self.tally.batches_kept += kept;
         self.note(|| format!("the server dies; the disk keeps {kept} batches more"));
         self.draw(PointKind::Down, true, || {
             format!("dies; the disk keeps {kept} batches more")
@@ -425,6 +433,7 @@ impl World {
             )
         });
         self.draw(PointKind::Down, true, || "has stopped".to_owned());
+        self.tally.stops += 1;
         self.witness.stopped(self.at, hasty);
         self.close_all_connections();
         self.schedule(Duration::from_millis(down_ms), Event::Start { shards });
