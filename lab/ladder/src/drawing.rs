@@ -419,13 +419,13 @@ fn cut_lines(text: &str) -> String {
 
 /// A point in time: seconds with three places.
 pub(crate) fn clock(micros: u64) -> String {
-    let millis = (micros + 500) / 1000;
+    let millis = micros.saturating_add(500) / 1000;
     format!("{}.{:03}", millis / 1000, millis % 1000)
 }
 
 /// How long something takes, as people say it.
 pub(crate) fn seconds(micros: u64) -> String {
-    let tenths = (micros + 50_000) / 100_000;
+    let tenths = micros.saturating_add(50_000) / 100_000;
     match tenths {
         0..=99 => format!("{}.{} s", tenths / 10, tenths % 10),
         100..=35_999 => format!("{} s", (tenths + 5) / 10),

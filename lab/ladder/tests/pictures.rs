@@ -231,17 +231,17 @@ fn hostile() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn hostile_bytes_never_break_the_picture(one in hostile(), other in hostile(), name in "\\PC{0,60}|<.*>|\u{1b}.*") {
+    fn hostile_bytes_never_break_the_picture(one in hostile(), other in hostile(), times in any::<[u64; 3]>(), name in "\\PC{0,60}|<.*>|\u{1b}.*") {
         let mut trace = Trace::new(String::from_utf8_lossy(&one).into_owned());
         let (a, b) = (trace.actor(&name), trace.actor("server"));
-        trace.message(5, (a, b), &name, &one, Arrival::At(3_000_000));
+        trace.message(times[0], (a, b), &name, &one, Arrival::At(times[1]));
         trace.message(0, (b, a), "udp", &other, Arrival::Lost);
         let mut point = Point::new(PointKind::Event, Some(b), String::from_utf8_lossy(&other).into_owned());
         point.fields.push((name.clone(), String::from_utf8_lossy(&one).into_owned()));
-        trace.push(9, What::Point(point));
+        trace.push(times[2], What::Point(point));
         let (text, svg) = (trace.text(), trace.svg());
-        // A title, the names, three rows, a pause at most.
-        prop_assert!(text.lines().count() <= 7, "{text}");
+        // A title, the names, three rows, two pauses at most.
+        prop_assert!(text.lines().count() <= 8, "{text}");
         prop_assert!(!text.chars().any(|character| character.is_control() && character != '\n'), "{text:?}");
         let root = xml::read(svg.as_bytes(), &xml::Bounds { depth_max: 10, nodes_max: 10_000 });
         let root = root.map_err(|why| TestCaseError::fail(format!("{why:?} in {svg}")))?;

@@ -28,8 +28,9 @@ fn index(flows: &[Flow]) -> String {
          Each flow is a file in [lab/scenario/flows](../../lab/scenario/flows): who takes part, what they send, what has to come, and when. It is run in the\n\
          simulator, which drew these pictures, and over sockets against the real server, by UDP and TCP. The same expectations judge both.\n\n\
          `cargo xtask flows` compares this page and its pictures with a run; `cargo xtask flows --write` draws them anew.\n\n\
-         A picture shows the time in seconds at the left. An arrow is a message; what matters of it stands at the right. Dashes: it was sent before.\n\
-         `c1`, `c2`, …: the request that brought this about.\n",
+         A picture shows the time in seconds at the left. An arrow is a message; what matters of it stands at the right, what its body says first. Dashes: it was\n\
+         sent before. In text, `*` is an event of [the lists](../events.md), `o` one that a timer brought about, and `c1`, `c2`, … lead from a request or a timer to\n\
+         everything that came of it.\n",
     );
     for flow in flows {
         let file = flow.file.rsplit('/').next().unwrap_or_default();
