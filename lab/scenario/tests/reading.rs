@@ -41,6 +41,16 @@ fn a_flow_is_read() {
     assert_eq!(flow.trace().actors(), ["source", "server", "watcher"]);
 }
 
+/// What the page about flows shows is one.
+#[test]
+fn the_page_about_flows_is_right() {
+    let page = include_str!("../README.md");
+    let blocks = page.split("```toml\n").skip(1);
+    let text: String = blocks.filter_map(|rest| rest.split("```").next()).collect();
+    let flow = read("README.md", &text).unwrap_or_else(|problem| panic!("{problem}"));
+    assert_eq!(flow.needs.publish_seconds_max, Some(2));
+}
+
 #[test]
 fn every_flow_of_ours_is_read_and_called_like_its_file() {
     let flows = builtin().unwrap_or_else(|problem| panic!("{problem}"));
