@@ -5,10 +5,12 @@
 
 pub mod capabilities;
 pub mod cipid;
+pub mod common_policy;
 pub mod data_model;
 pub mod identity;
 pub mod oma_pres;
 pub mod pidf;
+pub mod pres_rules;
 pub mod rpid;
 pub mod shape;
 pub mod timed_status;
