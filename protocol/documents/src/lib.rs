@@ -12,6 +12,7 @@ pub mod oma_pres;
 pub mod pidf;
 pub mod pres_rules;
 pub mod rpid;
+pub mod schema;
 pub mod shape;
 pub mod timed_status;
 pub mod timestamp;

@@ -114,6 +114,69 @@ impl Address {
     }
 }
 
+impl Address {
+    /// The address of what the first steps of the node selector lead to, below the root; without steps that is the document.
+    pub fn ancestor(&self, steps: usize) -> String {
+        let mut out = match &self.tree {
+            Tree::Global => format!("{}/global/{}", self.auid, self.document),
+            Tree::User(xui) => format!("{}/users/{}/{}", self.auid, escaped(xui), self.document),
+        };
+        let (mut quote, mut left) = (None, steps);
+        let mut end = 0;
+        for (at, byte) in self.node_text.bytes().enumerate() {
+            // Quotes come as they are or escaped.
+            let rest = self.node_text.get(at..).unwrap_or_default();
+            let mark = match byte {
+                b'"' | b'\'' => Some(byte),
+                b'%' if rest.starts_with("%22") => Some(b'"'),
+                b'%' if rest.starts_with("%27") => Some(b'\''),
+                _ => None,
+            };
+            match (mark, quote) {
+                (Some(mark), None) => quote = Some(mark),
+                (Some(mark), Some(open)) if mark == open => quote = None,
+                _ if byte == b'/' && quote.is_none() => {
+                    left = left.saturating_sub(1);
+                    if left == 0 {
+                        break;
+                    }
+                }
+                _ => {}
+            }
+            end = at + 1;
+        }
+        if let Some(prefix) = self.node_text.get(..end).filter(|_| steps > 0) {
+            out.push_str("/~~/");
+            out.push_str(prefix);
+        }
+        out
+    }
+}
+
+/// What a path segment cannot hold as it is.
+fn escaped(segment: &str) -> String {
+    let mut out = String::with_capacity(segment.len());
+    for byte in segment.bytes() {
+        match byte {
+            b'a'..=b'z'
+            | b'A'..=b'Z'
+            | b'0'..=b'9'
+            | b'-'
+            | b'.'
+            | b'_'
+            | b'~'
+            | b':'
+            | b'@'
+            | b'+'
+            | b'='
+            | b';'
+            | b',' => out.push(char::from(byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
 /// Decodes escapes, once (RFC 4825 §6).
 fn decode(text: &str) -> Result<String, Bad> {
     let mut out = Vec::with_capacity(text.len());
@@ -214,5 +277,19 @@ mod tests {
         );
         assert_eq!(node.terminal, Terminal::Attribute(name("urn:x", "k")));
         assert_eq!(parse("lists/global/index/~~/x:a", None), Err(Bad::Prefix));
+    }
+
+    #[test]
+    fn an_ancestor_is_addressed_as_it_was_asked_for() {
+        let address = parse(
+            "lists/users/sip:a%2fb@c/index/~~/a/b%5b@n=%22x/y%22%5d/c[1]/@d",
+            None,
+        )
+        .unwrap();
+        let below = |rest: &str| format!("lists/users/sip:a%2Fb@c/index{rest}");
+        assert_eq!(address.ancestor(0), below(""));
+        assert_eq!(address.ancestor(1), below("/~~/a"));
+        assert_eq!(address.ancestor(2), below("/~~/a/b%5b@n=%22x/y%22%5d"));
+        assert_eq!(address.ancestor(3), below("/~~/a/b%5b@n=%22x/y%22%5d/c[1]"));
     }
 }

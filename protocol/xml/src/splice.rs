@@ -349,8 +349,8 @@ fn anywhere(parent: &Node<'_, '_>) -> Vec<Place> {
     places
 }
 
-fn attribute_of<'n, 'd, 't>(
-    element: &'n Node<'d, 't>,
+fn attribute_of<'d, 't>(
+    element: &Node<'d, 't>,
     name: &Name,
 ) -> Option<roxmltree::Attribute<'d, 't>> {
     let namespace = name.namespace.as_str();
