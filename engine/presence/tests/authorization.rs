@@ -6,6 +6,7 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
+#[allow(dead_code, reason = "each test uses its part")]
 mod made_up;
 
 use std::collections::BTreeSet;
