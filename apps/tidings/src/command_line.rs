@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{bench, ladder};
-use crate::{fetch, publish, watch};
+use crate::{fetch, publish, rules, watch};
 
 /// A SIP presence server: publish, compose, notify.
 #[derive(Debug, Parser)]
@@ -41,8 +41,8 @@ pub(crate) enum Command {
     Store(Anything),
     /// XCAP client (not built yet)
     Xcap(Anything),
-    /// Presence rules (not built yet)
-    Rules(Anything),
+    /// Presence rules: what they let a watcher see
+    Rules(rules::Arguments),
     /// Call flows against this or any implementation (not built yet)
     Interop(Anything),
     /// Load a server, and say what it costs and what was wrong

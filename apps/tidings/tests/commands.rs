@@ -198,13 +198,6 @@ fn what_is_not_built_says_so() {
         &["user", "add", "alice@example.com"][..],
         &["store", "verify", "--data", "x"],
         &["xcap", "get", "/"],
-        &[
-            "rules",
-            "allow",
-            "bob@example.com",
-            "--as",
-            "alice@example.com",
-        ],
         &["interop", "--list"],
         &["ladder", "a.pcap"],
         &["trace", "alice@example.com"],
@@ -218,6 +211,21 @@ fn what_is_not_built_says_so() {
             )
         );
     }
+    let allow = [
+        "rules",
+        "allow",
+        "bob@example.com",
+        "--as",
+        "alice@example.com",
+    ];
+    assert_eq!(
+        run(folder.path(), &allow),
+        (
+            2,
+            String::new(),
+            "tidings: rules allow: not built yet\n".to_owned()
+        )
+    );
     assert_eq!(
         run(folder.path(), &["check", "--ifc"]).2,
         "tidings: check --ifc: not built yet\n"
