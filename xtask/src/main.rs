@@ -1,5 +1,6 @@
 //! The project's own commands: `cargo xtask test`, `cargo xtask tidy`, `cargo xtask install`.
 
+mod flows;
 mod fuzz;
 mod packages;
 mod sim;
@@ -16,6 +17,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                    (--quick leaves out the documentation and the peers)
   tidy             the arrows between floors, room labels, sizes, names, what is nowhere to be found
   tour [--write]   the README's tour, run and compared; or what a run says, written into it
+  flows [--write]  the ladders of docs/flows, compared with a run of each flow; or drawn anew
   sim [--seeds N] [--seed S] [--jobs J] [--keep-going]
                    stories in the simulated world, by their seeds; a broken promise is told as short as it gets
   fuzz [--seconds N] [--minimise] [TARGET…]
@@ -32,6 +34,8 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(&root),
         ["tour"] => tour::run(&root, false),
         ["tour", "--write"] => tour::run(&root, true),
+        ["flows"] => flows::run(&root, false),
+        ["flows", "--write"] => flows::run(&root, true),
         ["install"] => packages::run(),
         ["fuzz", words @ ..] => fuzz::run(&root, words),
         ["sim", words @ ..] => sim::run(&root, words),
