@@ -1,8 +1,6 @@
 //! The lines of a header section. The parser and the stream framing share this reader, so that they never
 //! disagree about where a header field begins or which one is Content-Length.
 
-use memchr::memchr2;
-
 use crate::lexical::{self, TOKEN};
 use crate::name::Name;
 
@@ -65,7 +63,7 @@ impl<'b> Lines<'b> {
         }
         let mut from = start;
         loop {
-            let Some(found) = memchr2(b'\r', b'\n', &self.bytes[from..]) else {
+            let Some(found) = lexical::find_either(b'\r', b'\n', &self.bytes[from..]) else {
                 self.at = self.bytes.len();
                 return Some((start, self.at));
             };

@@ -1,7 +1,5 @@
 //! Parameters: `;name`, `;name=value`, `;name="quoted value"`, of header fields and of URIs.
 
-use memchr::{memchr, memchr2};
-
 use crate::lexical::{self, PARAM, TOKEN, VALUE};
 
 /// A list of parameters, read when asked for one.
@@ -151,7 +149,7 @@ fn skip_space(bytes: &[u8], mut at: usize) -> usize {
 }
 
 /// Inside of the quotes, if there are any; escapes stay.
-fn unquoted(value: &str) -> &str {
+pub(crate) fn unquoted(value: &str) -> &str {
     value
         .strip_prefix('"')
         .and_then(|value| value.strip_suffix('"'))
@@ -167,11 +165,11 @@ impl<'b> Iterator for Segments<'b> {
     type Item = &'b str;
 
     fn next(&mut self) -> Option<&'b str> {
-        let start = memchr(b';', self.rest.as_bytes())? + 1;
+        let start = lexical::find(b';', self.rest.as_bytes())? + 1;
         let bytes = self.rest.as_bytes();
         let mut at = start;
         let end = loop {
-            let Some(found) = memchr2(b';', b'"', &bytes[at..]) else {
+            let Some(found) = lexical::find_either(b';', b'"', &bytes[at..]) else {
                 break bytes.len();
             };
             at += found;

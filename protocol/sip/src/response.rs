@@ -28,7 +28,7 @@ pub fn response_to<'a>(
     writer.header(Name::From, request.header(Name::From).unwrap_or_default());
     let to = request.header(Name::To).unwrap_or_default();
     match to_tag {
-        Some(tag) if !has_tag(to) => {
+        Some(tag) if !has_tag(request, to) => {
             writer.pieces(Name::To, &[to, b";tag=", tag.as_bytes()]);
         }
         _ => {
@@ -42,8 +42,11 @@ pub fn response_to<'a>(
     writer
 }
 
-fn has_tag(to: &[u8]) -> bool {
-    std::str::from_utf8(to).is_ok_and(|to| NameAddr::lenient(to).tag().is_some())
+fn has_tag(request: &Message<'_>, to: &[u8]) -> bool {
+    match request.essentials() {
+        Ok(essentials) => essentials.to.tag().is_some(),
+        Err(_) => std::str::from_utf8(to).is_ok_and(|to| NameAddr::lenient(to).tag().is_some()),
+    }
 }
 
 /// Writes the line that holds the topmost Via.
@@ -58,7 +61,7 @@ fn topmost_via(writer: &mut Writer<'_>, line: &[u8], source: Option<SocketAddr>)
         return;
     };
     let address = source.ip().to_canonical();
-    let asked = via.params.has("rport");
+    let asked = via.rport().is_some();
     // RFC 3261 §18.2.1: received when sent-by doesn't say where it came from; RFC 3581 §4: always with rport.
     let marked = asked || via.address() != Some(address);
     writer.out().extend_from_slice(b"Via: ");
@@ -77,10 +80,12 @@ fn topmost_via(writer: &mut Writer<'_>, line: &[u8], source: Option<SocketAddr>)
         }
     }
     if marked {
-        writer.display(format_args!(";received={address}"));
+        writer.out().extend_from_slice(b";received=");
+        writer.address(address);
     }
     if asked {
-        writer.display(format_args!(";rport={}", source.port()));
+        writer.out().extend_from_slice(b";rport=");
+        writer.digits(u64::from(source.port()));
     }
     writer.out().extend_from_slice(b"\r\n");
     for value in values {
