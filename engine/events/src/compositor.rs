@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use crate::answer::Rejection;
 use crate::fingerprint::LastChange;
+use crate::package::Checked;
 use crate::resource::Publication;
 use crate::state::{APPENDS_MAX, Context, Done, EventState, Happened, RETRANSMISSIONS_LAST, Timer};
 use crate::stored::Encoder;
+use crate::written::Kind;
 
 /// What the 200 says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +21,13 @@ pub struct Published {
     pub expires: u32,
     /// Whose clock starts when the 200 leaves.
     pub key: Option<Key>,
+}
+
+/// What a PUBLISH carries.
+struct Document<'a> {
+    content_type: &'static str,
+    body: &'a [u8],
+    checked: Option<Checked>,
 }
 
 /// An entity-tag as written: partition and a number never used before, so that it finds its shard and is never repeated.
@@ -57,11 +66,17 @@ impl EventState {
         let expires = granted(request, context)?;
         // RFC 3903 §6 step 5: only what has a body is looked at.
         let body = request.body();
-        let content_type = match body.is_empty() {
-            true => "",
-            false => self.check_body(package, context, request)?,
+        let (content_type, checked) = match body.is_empty() {
+            true => ("", None),
+            false => self
+                .check_body(package, context, request)
+                .map(|(known, checked)| (known, Some(checked)))?,
         };
-        let document = (content_type, body);
+        let document = Document {
+            content_type,
+            body,
+            checked,
+        };
         match existing {
             Some((slot, index)) if expires == 0 => {
                 Ok(self.remove_publication(now, slot, index, change))
@@ -141,7 +156,7 @@ impl EventState {
         package: u8,
         context: Context<'_>,
         request: &Message<'_>,
-    ) -> Result<&'static str, Rejection> {
+    ) -> Result<(&'static str, Checked), Rejection> {
         let package = self.packages[usize::from(package)];
         let unsupported =
             || Rejection::new(415, "").with(Name::Accept, package.publish_types.join(", "));
@@ -159,13 +174,12 @@ impl EventState {
         if !coding.eq_ignore_ascii_case(b"identity") {
             return Err(unsupported().with(Name::AcceptEncoding, "identity"));
         }
-        (package.check)(known, request.body(), context.limits).map_err(|refusal| match refusal
-            .status
-        {
+        let checked = (package.check)(known, request.body(), context.limits);
+        let checked = checked.map_err(|refusal| match refusal.status {
             415 => unsupported(),
             status => Rejection::new(status, refusal.reason),
         })?;
-        Ok(known)
+        Ok((known, checked))
     }
 
     /// Bounds of one user: how many sources, how large together.
@@ -204,7 +218,7 @@ impl EventState {
         context: Context<'_>,
         slot: u32,
         expires: u32,
-        (content_type, body): (&str, &[u8]),
+        document: Document<'_>,
         change: LastChange,
     ) -> Published {
         let now = context.now;
@@ -215,8 +229,8 @@ impl EventState {
         resource.publications.push(Publication {
             key,
             entity_tag: number,
-            content_type: content_type.into(),
-            body: body.into(),
+            content_type: document.content_type.into(),
+            body: document.body.into(),
             accepted: now.wall,
             order: number,
             granted: expires,
@@ -234,7 +248,7 @@ impl EventState {
             self.resources[slot as usize].published = true;
             self.put_resource(slot, false);
         }
-        self.changed(slot);
+        self.changed(slot, document.checked);
         self.published(slot, index)
     }
 
@@ -244,7 +258,7 @@ impl EventState {
         slot: u32,
         index: usize,
         expires: u32,
-        (content_type, body): (&str, &[u8]),
+        document: Document<'_>,
         change: LastChange,
     ) -> Published {
         let number = self.next_number();
@@ -252,8 +266,8 @@ impl EventState {
         // The newest acceptance comes last: composition reads them in that order.
         let mut publication = publications.remove(index);
         publication.entity_tag = number;
-        publication.content_type = content_type.into();
-        publication.body = body.into();
+        publication.content_type = document.content_type.into();
+        publication.body = document.body.into();
         publication.accepted = now.wall;
         publication.order = number;
         publication.change = change;
@@ -262,7 +276,7 @@ impl EventState {
         let index = publications.len() - 1;
         self.grant(now, slot, index, expires);
         self.put_publication(slot, index);
-        self.changed(slot);
+        self.changed(slot, document.checked);
         self.published(slot, index)
     }
 
@@ -292,7 +306,7 @@ impl EventState {
                 .wall(publication.deadline)
                 .change(change)
                 .end();
-            self.append(publication.key, record);
+            self.append(publication.key, &record);
         }
         self.published(slot, index)
     }
@@ -315,13 +329,13 @@ impl EventState {
         // Remembered a little while: the same request again, after a crash, gets the same answer.
         self.append(
             publication.key,
-            Encoder::new(b'g').u64(number).change(change).end(),
+            &Encoder::new(b'g').u64(number).change(change).end(),
         );
         self.timers.set(
             now.monotonic + RETRANSMISSIONS_LAST,
             Timer::Forget(publication.key),
         );
-        self.changed(slot);
+        self.changed(slot, None);
         self.release_resource(slot);
         // RFC 3903 §6 step 6: a removal's 200 still has an entity-tag, and Expires 0.
         Published {
@@ -347,11 +361,8 @@ impl EventState {
         self.publications -= 1;
         self.happened
             .push_back(Happened::Unpublished(name, "expired"));
-        self.records.push(machine::Record {
-            key,
-            op: machine::Op::Remove,
-        });
-        self.changed(slot);
+        self.records.push(key, Kind::Remove, &[]);
+        self.changed(slot, None);
         self.release_resource(slot);
     }
 
@@ -395,7 +406,8 @@ impl EventState {
     fn put_publication(&mut self, slot: u32, index: usize) {
         let resource = &self.resources[slot as usize];
         let publication = &resource.publications[index];
-        let record = Encoder::new(b'P')
+        let texts = resource.name.len() + publication.body.len();
+        let record = Encoder::with_texts(b'P', texts)
             .bytes(self.packages[usize::from(resource.package)].name.as_bytes())
             .bytes(resource.name.as_bytes())
             .u64(publication.entity_tag)
@@ -407,7 +419,7 @@ impl EventState {
             .bytes(publication.content_type.as_bytes())
             .bytes(&publication.body)
             .end();
-        self.put(publication.key, record);
+        self.put(publication.key, &record);
     }
 
     fn published(&mut self, slot: u32, index: usize) -> Published {
