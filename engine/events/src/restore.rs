@@ -243,13 +243,13 @@ impl EventState {
             self.release_resource(slot);
             return;
         }
-        let view = self.view(slot);
+        let digest = self.view(slot).digest;
         let answered = self.resources[slot as usize].answered;
         for index in 0..self.resources[slot as usize].subscriptions.len() {
             let each = self.resources[slot as usize].subscriptions[index];
             let subscription = &mut self.subscriptions[each as usize];
             let covered = answered.stamp > subscription.asked
-                && (answered.digest == view.digest || subscription.handling != Handling::Allow);
+                && (answered.digest == digest || subscription.handling != Handling::Allow);
             if subscription.phase != Phase::Live || !covered {
                 self.owe(each, Owed::AtOnce);
             } else {
@@ -271,7 +271,7 @@ fn read_subscription(
         Dialog::from_bytes(fields.bytes()?).ok_or(Unreadable("a dialog that does not read"))?;
     let (salt, cseq_base, cseq_starts, sent) =
         (fields.u32()?, fields.u32()?, fields.u32()?, fields.u32()?);
-    let origin = read_origin(fields.bytes()?)?;
+    let origin = read_origin(fields.bytes()?)?.into();
     let refreshed = Refreshed::read(fields)?;
     Ok(Subscription {
         key,
@@ -349,7 +349,7 @@ fn apply(subscription: &mut Subscription, appended: &[u8]) -> Result<bool, Unrea
     let mut fields = Decoder::new(appended);
     match fields.u8()? {
         b'r' => {
-            subscription.origin = read_origin(fields.bytes()?)?;
+            subscription.origin = read_origin(fields.bytes()?)?.into();
             let refreshed = Refreshed::read(&mut fields)?;
             subscription.remote_cseq = refreshed.remote_cseq;
             subscription.granted = refreshed.granted;

@@ -9,10 +9,12 @@ use transaction::{ClientDue, NonInviteClient, Told};
 
 use crate::dialog::{Branch, NotifyHead};
 use crate::notifier::{handling_byte, key_of};
-use crate::resource::{AnsweredByAll, View};
+use crate::package::Checked;
+use crate::resource::{AnsweredByAll, NOTHING, View};
 use crate::state::{EventState, RETRANSMISSIONS_LAST, Timer};
 use crate::stored::Encoder;
 use crate::subscription::{CSEQ_LIFE, InFlight, Owed, Phase, Reason, Subscription};
+use crate::written::Kind;
 
 /// By what way a NOTIFY leaves.
 #[derive(Clone, Copy, Debug)]
@@ -71,9 +73,9 @@ impl EventState {
         owed.push_back(slot);
     }
 
-    /// The publications of a resource changed: everybody whose view changed is owed a NOTIFY.
-    pub(crate) fn changed(&mut self, slot: u32) {
-        if !self.recompose(slot) {
+    /// The publications of a resource changed (`checked`: what was read of the newest): everybody whose view changed is owed a NOTIFY.
+    pub(crate) fn changed(&mut self, slot: u32, checked: Option<Checked>) {
+        if !self.recompose(slot, checked) {
             return;
         }
         if self.resources[slot as usize].answered.digest != 0 {
@@ -178,14 +180,14 @@ impl EventState {
     }
 
     /// What this watcher may see now: one rendered body for all who see the same (decision 5).
-    pub(crate) fn body(&mut self, slot: u32) -> View {
+    pub(crate) fn body(&mut self, slot: u32) -> &View {
         let subscription = &self.subscriptions[slot as usize];
         let resource = subscription.resource;
         match (subscription.phase, subscription.handling) {
             (Phase::Ending(Reason::Rejected | Reason::Deactivated | Reason::NoResource), _)
-            | (_, Handling::Block) => View::default(),
+            | (_, Handling::Block) => &NOTHING,
             (_, Handling::Confirm) if self.resources[resource as usize].pending_body_is_empty => {
-                View::default()
+                &NOTHING
             }
             (_, Handling::Confirm | Handling::PoliteBlock) => self.neutral(resource),
             (_, Handling::Allow) => self.view(resource),
@@ -246,13 +248,19 @@ impl EventState {
         subscription.dialog.to_bytes().len() + subscription.dialog.contact().len() + body + 420
     }
 
-    /// Composes the NOTIFY that is owed. From here on it is in flight, though it may still wait for durability.
-    pub fn compose_notify(&mut self, now: Now, key: Key, way: Way<'_>) -> Option<Notify> {
+    /// Composes the NOTIFY that is owed into `head`, an empty buffer. From here on it is in flight, though it may still wait for durability.
+    pub fn compose_notify(
+        &mut self,
+        now: Now,
+        key: Key,
+        way: Way<'_>,
+        head: Vec<u8>,
+    ) -> Option<Notify> {
         let slot = *self.by_key.get(&key)?;
         if self.subscriptions[slot as usize].in_flight.is_some() {
             return None;
         }
-        let view = self.body(slot);
+        let view = self.body(slot).clone();
         self.renew_cseq_base(slot);
         let subscription = &mut self.subscriptions[slot as usize];
         subscription.sent += 1;
@@ -272,7 +280,7 @@ impl EventState {
             for_size: way.for_size,
         };
         subscription.in_flight = Some(Box::new(flight));
-        self.write_notify(slot, way)
+        self.write_notify(slot, way, head)
     }
 
     /// CSeq numbers of a life must stay below those of the next (decision 4).
@@ -291,7 +299,7 @@ impl EventState {
             .end();
         let (key, stored) = (subscription.key, subscription.stored);
         if stored {
-            self.append(key, record);
+            self.append(key, &record);
         }
     }
 
@@ -300,6 +308,7 @@ impl EventState {
         &mut self,
         key: Key,
         way: Way<'_>,
+        head: Vec<u8>,
         another_transport: bool,
     ) -> Option<Notify> {
         let slot = *self.by_key.get(&key)?;
@@ -308,16 +317,15 @@ impl EventState {
             flight.attempt = flight.attempt.wrapping_add(1) & 15;
             flight.for_size = way.for_size;
         }
-        self.write_notify(slot, way)
+        self.write_notify(slot, way, head)
     }
 
-    fn write_notify(&self, slot: u32, way: Way<'_>) -> Option<Notify> {
+    fn write_notify(&self, slot: u32, way: Way<'_>, mut head: Vec<u8>) -> Option<Notify> {
         let subscription = &self.subscriptions[slot as usize];
         let flight = subscription.in_flight.as_ref()?;
         let package =
             self.packages[usize::from(self.resources[subscription.resource as usize].package)];
         let tag = subscription.tag();
-        let mut head = Vec::with_capacity(640);
         subscription.dialog.write_notify(
             &mut head,
             &NotifyHead {
@@ -581,22 +589,19 @@ impl EventState {
     pub(crate) fn put_resource(&mut self, slot: u32, lazily: bool) {
         let resource = &mut self.resources[slot as usize];
         resource.stored = true;
-        let record = Encoder::new(b'R')
+        let record = Encoder::with_texts(b'R', resource.name.len())
             .bytes(self.packages[usize::from(resource.package)].name.as_bytes())
             .bytes(resource.name.as_bytes())
             .u64(resource.answered.digest)
             .u64(resource.answered.stamp)
             .u8(u8::from(resource.published))
             .end();
-        let record = machine::Record {
-            key: resource.key,
-            op: machine::Op::Put(record),
-        };
-        if lazily {
-            self.lazy_records.push(record)
+        let into = if lazily {
+            &mut self.lazy_records
         } else {
-            self.records.push(record)
-        }
+            &mut self.records
+        };
+        into.push(resource.key, Kind::Put, &record);
     }
 
     /// The rules changed: every watcher is decided again (RFC 5025 §3.2.1; standards §1.4–1.6).
@@ -645,7 +650,7 @@ impl EventState {
             self.resources[resource as usize].asked = asked;
             self.append(
                 key,
-                Encoder::new(b'h')
+                &Encoder::new(b'h')
                     .u8(handling_byte(handling))
                     .u64(asked)
                     .end(),
@@ -678,20 +683,15 @@ impl EventState {
     /// The last call of a clean stop: CSeq numbers go on without a gap in the next life.
     pub fn close(&mut self) {
         let starts = self.starts;
-        let mut records = Vec::new();
         for (_, subscription) in &self.subscriptions {
             if subscription.stored && subscription.phase == Phase::Live {
                 let record = Encoder::new(b'c')
                     .u32(subscription.cseq(starts))
                     .u32(starts.wrapping_add(1))
                     .end();
-                records.push(machine::Record {
-                    key: subscription.key,
-                    op: machine::Op::Append(record),
-                });
+                self.records.push(subscription.key, Kind::Append, &record);
             }
         }
-        self.records.append(&mut records);
     }
 
     /// Its next hop is not to be found now: asked again later, given up after a few times.
