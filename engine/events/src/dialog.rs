@@ -328,14 +328,20 @@ impl Tag {
 
     /// Reads a tag of ours; `None` when it isn't one.
     pub fn read(text: &str) -> Option<Self> {
+        let (tag, mut parts) = Self::read_first(text)?;
+        parts.next().is_none().then_some(tag)
+    }
+
+    /// A tag, and the parts behind it that further dots begin.
+    fn read_first(text: &str) -> Option<(Self, impl Iterator<Item = &[u8]>)> {
         let (digits, rest) = text.as_bytes().split_at_checked(3)?;
-        let mut parts = std::str::from_utf8(rest).ok()?.split('.');
+        let mut parts = rest.split(|byte| *byte == b'.');
         let tag = Self {
             partition: Partition::from_digits(digits)?,
             number: read_hex(parts.next()?)?,
             salt: u32::try_from(read_hex(parts.next()?)?).ok()?,
         };
-        parts.next().is_none().then_some(tag)
+        Some((tag, parts))
     }
 }
 
@@ -365,14 +371,14 @@ impl Branch {
 
     /// Reads a branch of ours; `None` when it isn't one.
     pub fn read(text: &str) -> Option<Self> {
-        let rest = text.strip_prefix(COOKIE)?;
-        let (rest, attempt) = rest.rsplit_once('.')?;
-        let (tag, cseq) = rest.rsplit_once('.')?;
-        Some(Self {
-            tag: Tag::read(tag)?,
-            cseq: u32::try_from(read_hex(cseq)?).ok()?,
-            attempt: u8::try_from(read_hex(attempt)?).ok()?,
-        })
+        let (tag, mut parts) = Tag::read_first(text.strip_prefix(COOKIE)?)?;
+        let (cseq, attempt) = (read_hex(parts.next()?)?, read_hex(parts.next()?)?);
+        let this = Self {
+            tag,
+            cseq: u32::try_from(cseq).ok()?,
+            attempt: u8::try_from(attempt).ok()?,
+        };
+        parts.next().is_none().then_some(this)
     }
 }
 
@@ -433,7 +439,7 @@ fn is_loose(route: &str) -> bool {
 
 /// A folded header value on one line (RFC 3261 §7.3.1).
 fn unfold(value: &str) -> Cow<'_, str> {
-    if !value.contains(['\r', '\n']) {
+    if !value.bytes().any(|byte| matches!(byte, b'\r' | b'\n')) {
         return Cow::Borrowed(value);
     }
     let parts = value.split(['\r', '\n']).map(str::trim);
@@ -491,16 +497,18 @@ fn write_hex(out: &mut Vec<u8>, mut value: u64) {
     out.extend_from_slice(&digits[at..]);
 }
 
-fn read_hex(text: &str) -> Option<u64> {
-    let canonical = !text.is_empty()
-        && text.len() <= 16
-        && (text.len() == 1 || !text.starts_with('0'))
-        && text
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    if canonical {
-        u64::from_str_radix(text, 16).ok()
-    } else {
-        None
+fn read_hex(text: &[u8]) -> Option<u64> {
+    let canonical =
+        !text.is_empty() && text.len() <= 16 && (text.len() == 1 || text.first() != Some(&b'0'));
+    if !canonical {
+        return None;
     }
+    text.iter().try_fold(0, |value, digit| {
+        let digit = match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            _ => return None,
+        };
+        Some(value << 4 | u64::from(digit))
+    })
 }

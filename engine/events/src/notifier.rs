@@ -599,6 +599,13 @@ fn acceptable(package: &Package, request: &Message<'_>) -> Result<u8, Rejection>
     if accept.is_absent() {
         return Ok(0);
     }
+    // What nearly everybody says: our best type, and nothing else.
+    let mut texts = request.texts(Name::Accept);
+    if let (Some(only), None) = (texts.next(), texts.next())
+        && only == package.notify_types[0]
+    {
+        return Ok(0);
+    }
     let mut best: Option<(u16, u8)> = None;
     for (index, kind) in package.notify_types.iter().enumerate() {
         let quality = accept.quality(kind);

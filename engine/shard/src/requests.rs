@@ -449,7 +449,7 @@ impl Shard {
         let translated = via.address().map(|ip| ip.to_canonical())
             != Some(flow.peer.ip().to_canonical())
             || via.port.unwrap_or(5060) != flow.peer.port();
-        let only = request.vias().count() == 1;
+        let only = request.via_count() == 1;
         let nat = self
             .settings
             .listeners

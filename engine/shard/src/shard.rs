@@ -201,10 +201,11 @@ impl Shard {
 
     fn handle_response(&mut self, response: &Message<'_>) {
         // RFC 3261 §8.1.3.3, §17.1.3: one Via, ours, and the method that we asked for.
-        let ours = response.via_count() == 1 && response.method() == sip::Method::Notify;
-        let branch = response
-            .via()
-            .ok()
+        let mut vias = response.vias();
+        let (via, other) = (vias.next(), vias.next());
+        let ours = other.is_none() && response.method() == sip::Method::Notify;
+        let branch = via
+            .and_then(Result::ok)
             .and_then(|via| via.branch)
             .filter(|_| ours)
             .and_then(events::dialog::Branch::read);
@@ -543,20 +544,20 @@ pub(crate) fn decide(directory: &Directory, presentity: &str, watcher: &str) -> 
 fn event_of(happened: Happened) -> Event {
     match happened {
         Happened::Published(presentity, entity_tag) => Event::PublicationStored {
-            presentity: presentity.to_string(),
+            presentity: String::from(&*presentity),
             entity_tag,
         },
         Happened::Unpublished(presentity, why) => Event::PublicationEnded {
-            presentity: presentity.to_string(),
+            presentity: String::from(&*presentity),
             why,
         },
         Happened::Subscribed(presentity, watcher) => Event::SubscriptionBegan {
-            presentity: presentity.to_string(),
-            watcher: watcher.to_string(),
+            presentity: String::from(&*presentity),
+            watcher: String::from(&*watcher),
         },
         Happened::Unsubscribed(presentity, watcher, why) => Event::SubscriptionEnded {
-            presentity: presentity.to_string(),
-            watcher: watcher.to_string(),
+            presentity: String::from(&*presentity),
+            watcher: String::from(&*watcher),
             why,
         },
     }

@@ -20,7 +20,7 @@ pub fn response_to<'a>(
     let mut writer = Writer::response(out, status, reason);
     let mut lines = request.headers(Name::Via);
     if let Some(first) = lines.next() {
-        topmost_via(&mut writer, first, received);
+        topmost_via(&mut writer, request, first, received);
     }
     for line in lines {
         writer.header(Name::Via, line);
@@ -50,12 +50,20 @@ fn has_tag(request: &Message<'_>, to: &[u8]) -> bool {
 }
 
 /// Writes the line that holds the topmost Via.
-fn topmost_via(writer: &mut Writer<'_>, line: &[u8], source: Option<SocketAddr>) {
+fn topmost_via(
+    writer: &mut Writer<'_>,
+    request: &Message<'_>,
+    line: &[u8],
+    source: Option<SocketAddr>,
+) {
     let mut values = Values::new(line);
     let first = values.next().unwrap_or_default();
-    let via = std::str::from_utf8(first)
+    // Read already, unless an empty line stands before it.
+    let known = request
+        .via()
         .ok()
-        .and_then(|text| Via::parse(text).ok());
+        .filter(|via| via.text().as_bytes() == first);
+    let via = known.or_else(|| Via::parse(std::str::from_utf8(first).ok()?).ok());
     let (Some(via), Some(source)) = (via, source) else {
         writer.header(Name::Via, line);
         return;

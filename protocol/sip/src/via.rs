@@ -22,6 +22,7 @@ pub struct Via<'b> {
     /// As `rport()` and `maddr()` give them.
     rport: Option<Option<u16>>,
     maddr: Option<&'b str>,
+    text: &'b str,
     sent_by: &'b str,
     sip: bool,
 }
@@ -103,6 +104,7 @@ impl<'b> Via<'b> {
             params: Params::new(params),
             rport: None,
             maddr: None,
+            text,
             sent_by: text.get(sent_by..at)?,
             sip: true,
         })
@@ -132,6 +134,7 @@ impl<'b> Via<'b> {
             params: Params::new(params),
             rport: None,
             maddr: None,
+            text,
             sent_by,
             sip: protocol.eq_ignore_ascii_case("SIP") && version == "2.0",
         })
@@ -143,6 +146,11 @@ impl<'b> Via<'b> {
         const COOKIE: &str = "z9hG4bK";
         self.branch
             .filter(|branch| branch.len() > COOKIE.len() && branch.starts_with(COOKIE))
+    }
+
+    /// The whole value as written; it may contain folds.
+    pub const fn text(&self) -> &'b str {
+        self.text
     }
 
     /// Host and port as written.

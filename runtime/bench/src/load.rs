@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use machine::Instant;
 use node::Clock;
+use transport::socket::Poller;
 
 use crate::process::{self, Cpu, Drops, Usage};
 use crate::wire::{Outbox, Wire};
@@ -18,6 +19,10 @@ const SETTLE: Duration = Duration::from_millis(150);
 const OPEN_MAX: usize = 20_000;
 /// What is later than this waited for the server, not for our own next look at the clock.
 const LATE: Duration = Duration::from_millis(2);
+
+/// An open loop looks at its sockets no more often than this: at some 10 000 operations a second each message would wake us
+/// up, at more than the server spends on it. So much may be ours in its latencies.
+const GATHER: Duration = Duration::from_micros(100);
 
 /// Whom it is done to.
 #[derive(Clone, Debug)]
@@ -83,6 +88,10 @@ pub(crate) struct Load {
     clock: Clock,
     pub(crate) processes: Vec<u32>,
     ports: Vec<u16>,
+    /// Waits for nothing but time.
+    pause: Poller,
+    /// When something was looked for last.
+    looked: Instant,
 }
 
 impl Load {
@@ -93,6 +102,8 @@ impl Load {
             .map(|address| address.port())
             .collect();
         Self {
+            looked: clock.monotonic(),
+            pause: Poller::default(),
             outbox: Outbox::new(wire.addresses().len()),
             world,
             wire,
@@ -141,6 +152,9 @@ impl Load {
                 let (done, rate) = self.progress(work, begin.as_ref(), end, first, now);
                 tell(done, rate);
             }
+            if matches!(pace, Pace::Open { .. }) {
+                self.gather()?;
+            }
             self.turn(now, next_due(pace, first, issued, more))?;
         }
         let now = self.clock.monotonic();
@@ -185,6 +199,17 @@ impl Load {
         }
     }
 
+    /// Sends what waits, and lets a moment pass since the last look.
+    fn gather(&mut self) -> io::Result<()> {
+        self.wire.flush(&mut self.outbox)?;
+        let left = (self.looked + GATHER).since(self.clock.monotonic());
+        if left.is_zero() {
+            Ok(())
+        } else {
+            self.pause.wait(Some(left))
+        }
+    }
+
     /// Sends, waits, receives, looks at timers.
     fn turn(&mut self, now: Instant, due: Option<Instant>) -> io::Result<()> {
         self.wire.flush(&mut self.outbox)?;
@@ -193,6 +218,7 @@ impl Load {
         let now = self.clock.monotonic();
         self.wire.wait(wake.since(now), &self.outbox)?;
         let now = self.clock.monotonic();
+        self.looked = now;
         let (world, outbox) = (&mut self.world, &mut self.outbox);
         self.wire
             .receive(|arrived| world.handle(&arrived, now, outbox))?;
