@@ -227,6 +227,12 @@ impl Agent {
         self.usages.is_empty()
     }
 
+    /// How many entries there are of everything that is remembered: none is left when nothing is wanted any more.
+    pub fn remembered(&self) -> usize {
+        let requests = self.pending.len() + self.answered.len() + self.inviters.len();
+        self.usages.len() + requests + self.refusals.len() + self.outputs.len()
+    }
+
     /// A datagram or one framed message. `from`: its source, or the peer of its connection.
     pub fn handle_message(&mut self, now: Instant, from: Hop, bytes: &[u8]) {
         let Ok(message) = Message::parse(bytes) else {
@@ -266,6 +272,7 @@ impl Agent {
     /// What is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.answered.handle_timeout(now);
+        self.refusals.handle_timeout(now);
         while let Some((key, bytes)) = self.answered.poll_retransmission() {
             if let Some(hop) = self.inviters.get(&key) {
                 self.outputs.push_back(Output::Send {
@@ -317,6 +324,7 @@ impl Agent {
         transactions
             .chain(usages)
             .chain(self.answered.poll_timeout())
+            .chain(self.refusals.poll_timeout())
             .min()
     }
 

@@ -61,6 +61,21 @@ impl Refusals {
         }
     }
 
+    /// When the next one is over.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.0.values().min().copied()
+    }
+
+    /// Forgets what is over.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.0.retain(|_, until| *until > now);
+    }
+
+    /// How many are remembered.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn holds(&self, now: Instant, address: SocketAddr) -> bool {
         self.0.get(&address).is_some_and(|until| *until > now)
     }

@@ -5,11 +5,14 @@ use sip::{Message, Name};
 use std::time::Duration;
 
 use crate::answer::Rejection;
-use crate::fingerprint::LastChange;
+use crate::fingerprint::{LastChange, Maker};
+use crate::happened::Happened;
 use crate::package::Checked;
+use crate::publisher::Operation;
 use crate::resource::Publication;
-use crate::state::{APPENDS_MAX, Context, Done, EventState, Happened, RETRANSMISSIONS_LAST, Timer};
+use crate::state::{APPENDS_MAX, Context, Done, EventState, RETRANSMISSIONS_LAST, Timer};
 use crate::stored::Encoder;
+use crate::subscription::seconds_left;
 use crate::written::Kind;
 
 /// What the 200 says.
@@ -51,7 +54,7 @@ impl EventState {
         change: LastChange,
     ) -> Result<Published, Rejection> {
         let now = context.now;
-        if let Some(published) = self.published_before(change) {
+        if let Some(published) = self.published_before(context, change) {
             return Ok(published);
         }
         // RFC 3903 §6 step 2.
@@ -113,20 +116,32 @@ impl EventState {
         }
     }
 
-    /// The same request again, after a crash: the same answer, and nothing is published twice.
-    fn published_before(&self, change: LastChange) -> Option<Published> {
-        match self.already_done(change)? {
-            Done::Published {
-                entity_tag: tag,
-                partition,
-                expires,
-            } => Some(Published {
-                entity_tag: entity_tag(*partition, *tag),
-                expires: *expires,
-                key: None,
+    /// The same request again, after a crash: the same answer, but for what is left of it, and nothing is published twice.
+    fn published_before(&self, context: Context<'_>, change: LastChange) -> Option<Published> {
+        let Done::Published {
+            entity_tag: tag,
+            partition,
+        } = self.already_done(change)?
+        else {
+            return None;
+        };
+        let publication = self
+            .by_name
+            .iter()
+            .filter_map(|slots| slots.get(context.presentity))
+            .flat_map(|slot| &self.resources[*slot as usize].publications)
+            .find(|publication| publication.entity_tag == *tag);
+        Some(Published {
+            entity_tag: entity_tag(*partition, *tag),
+            expires: publication.map_or(0, |publication| {
+                seconds_left(
+                    context.now.monotonic,
+                    publication.expires_at,
+                    publication.granted,
+                )
             }),
-            Done::Subscribed { .. } | Done::Unsubscribed { .. } => None,
-        }
+            key: None,
+        })
     }
 
     fn find_publication(
@@ -238,6 +253,11 @@ impl EventState {
             deadline: Wall::default(),
             timer: None,
             change,
+            maker: Maker {
+                fingerprint: change.fingerprint,
+                until: now.monotonic + RETRANSMISSIONS_LAST,
+            },
+            maker_tag: number,
             appends: 0,
         });
         self.publications += 1;
@@ -248,8 +268,9 @@ impl EventState {
             self.resources[slot as usize].published = true;
             self.put_resource(slot, false);
         }
+        let published = self.published(slot, index, Operation::Initial);
         self.changed(slot, document.checked);
-        self.published(slot, index)
+        published
     }
 
     fn modify_publication(
@@ -275,9 +296,10 @@ impl EventState {
         publications.push(publication);
         let index = publications.len() - 1;
         self.grant(now, slot, index, expires);
-        self.put_publication(slot, index);
+        self.rewrite_publication(now, slot, index);
+        let published = self.published(slot, index, Operation::Modify);
         self.changed(slot, document.checked);
-        self.published(slot, index)
+        published
     }
 
     /// RFC 3903 §6: a refresh extends, gives a new tag, changes nothing that a watcher could see.
@@ -298,7 +320,7 @@ impl EventState {
         let publication = &self.resources[slot as usize].publications[index];
         if publication.appends >= APPENDS_MAX {
             self.resources[slot as usize].publications[index].appends = 0;
-            self.put_publication(slot, index);
+            self.rewrite_publication(now, slot, index);
         } else {
             let record = Encoder::new(b'r')
                 .u64(publication.entity_tag)
@@ -308,7 +330,7 @@ impl EventState {
                 .end();
             self.append(publication.key, &record);
         }
-        self.published(slot, index)
+        self.published(slot, index, Operation::Refresh)
     }
 
     fn remove_publication(
@@ -324,8 +346,10 @@ impl EventState {
         self.publications -= 1;
         let partition = publication.key.partition();
         let name = self.resources[slot as usize].name.clone();
-        self.happened
-            .push_back(Happened::Unpublished(name, "removed"));
+        self.happens(Happened::PublicationEnded {
+            presentity: name,
+            why: "removed",
+        });
         // Remembered a little while: the same request again, after a crash, gets the same answer.
         self.append(
             publication.key,
@@ -345,7 +369,7 @@ impl EventState {
         }
     }
 
-    pub(crate) fn publication_expires(&mut self, slot: u32, key: Key) {
+    pub(crate) fn publication_expires(&mut self, now: Now, slot: u32, key: Key) {
         let Some(resource) = self.resources.get_mut(slot as usize) else {
             return;
         };
@@ -357,11 +381,27 @@ impl EventState {
             return;
         };
         let name = resource.name.clone();
-        resource.publications.remove(index);
+        let publication = resource.publications.remove(index);
         self.publications -= 1;
-        self.happened
-            .push_back(Happened::Unpublished(name, "expired"));
-        self.records.push(key, Kind::Remove, &[]);
+        self.happens(Happened::PublicationEnded {
+            presentity: name,
+            why: "expired",
+        });
+        let granted = Duration::from_secs(u64::from(publication.granted));
+        if self.may_come_again(now, publication.change, publication.expires_at - granted) {
+            // The wall clock was set forward: remembered like a removal, or a copy of the request would publish once more.
+            self.append(
+                key,
+                &Encoder::new(b'g')
+                    .u64(publication.entity_tag)
+                    .change(publication.change)
+                    .end(),
+            );
+            self.timers
+                .set(now.monotonic + RETRANSMISSIONS_LAST, Timer::Forget(key));
+        } else {
+            self.records.push(key, Kind::Remove, &[]);
+        }
         self.changed(slot, None);
         self.release_resource(slot);
     }
@@ -403,6 +443,18 @@ impl EventState {
         self.resources[slot as usize].publications[index].timer = timer;
     }
 
+    /// Written whole again, with the request that made it as long as that may come again.
+    fn rewrite_publication(&mut self, now: Now, slot: u32, index: usize) {
+        self.put_publication(slot, index);
+        let publication = &self.resources[slot as usize].publications[index];
+        if now.monotonic < publication.maker.until {
+            let record = Encoder::new(b'i')
+                .u64(publication.maker.fingerprint.0)
+                .u64(publication.maker_tag);
+            self.append(publication.key, &record.end());
+        }
+    }
+
     fn put_publication(&mut self, slot: u32, index: usize) {
         let resource = &self.resources[slot as usize];
         let publication = &resource.publications[index];
@@ -422,17 +474,23 @@ impl EventState {
         self.put(publication.key, &record);
     }
 
-    fn published(&mut self, slot: u32, index: usize) -> Published {
+    fn published(&mut self, slot: u32, index: usize, operation: Operation) -> Published {
         let resource = &self.resources[slot as usize];
         let publication = &resource.publications[index];
         let tag = entity_tag(publication.key.partition(), publication.entity_tag);
-        self.happened
-            .push_back(Happened::Published(resource.name.clone(), tag.clone()));
-        Published {
-            entity_tag: tag,
+        let published = Published {
+            entity_tag: tag.clone(),
             expires: publication.granted,
             key: Some(publication.key),
-        }
+        };
+        let stored = Happened::PublicationStored {
+            presentity: resource.name.clone(),
+            operation,
+            entity_tag: tag,
+            expires: published.expires,
+        };
+        self.happens(stored);
+        published
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a request was, in 64 bits: the same request again after a crash is answered again and changes nothing.
 
-use machine::{Partitioner, Wall};
+use machine::{Instant, Partitioner, Wall};
 use sip::Message;
 
 /// A keyed hash of topmost Via branch and sent-by, Call-ID, From tag, CSeq and method. 0: none.
@@ -29,6 +29,16 @@ impl Fingerprint {
         ];
         Self(partitioner.hash_of(pieces).max(1))
     }
+}
+
+/// The request that made something new and carried no tag of it: a late copy of it would make it twice. Whatever came after
+/// names what it changes, and finds nothing by that name any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Maker {
+    /// By what.
+    pub fingerprint: Fingerprint,
+    /// A copy may come until then.
+    pub until: Instant,
 }
 
 /// Which request last changed something that is stored, and when.

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use machine::settings::{Handling, Presence, Profile};
-use machine::{Instant, Key, Now, Wall};
+use machine::{Cause, Instant, Key, Now, Wall};
 use sip::{Message, Name};
 
 use crate::answer::Rejection;
 use crate::dialog::{Dialog, Tag, contact_of, write_number};
-use crate::fingerprint::LastChange;
+use crate::fingerprint::{LastChange, Maker};
+use crate::happened::Happened;
 use crate::package::Package;
-use crate::state::{APPENDS_MAX, Context, Done, EventState, Happened, RETRANSMISSIONS_LAST, Timer};
+use crate::state::{APPENDS_MAX, Context, Done, EventState, RETRANSMISSIONS_LAST, Timer};
 use crate::stored::Encoder;
 use crate::subscription::{Origin, Owed, Phase, Reason, Subscription};
 use crate::written::Kind;
@@ -104,7 +105,7 @@ impl EventState {
                 Some(Subscribed {
                     status,
                     tag: subscription.tag(),
-                    expires: subscription.granted,
+                    expires: subscription.remaining(context.now.monotonic),
                     key: None,
                 })
             }
@@ -189,11 +190,17 @@ impl EventState {
             deadline: Wall::default(),
             asked: self.next_number(),
             change,
+            maker: Maker {
+                fingerprint: change.fingerprint,
+                until: context.now.monotonic + RETRANSMISSIONS_LAST,
+            },
             appends: 0,
             owed: Owed::Nothing,
+            cause: Cause::NONE,
             queued: false,
             answered: 0,
             answered_pending: false,
+            open: false,
             unsettled: false,
             notified_at: None,
             failures: 0,
@@ -203,17 +210,13 @@ impl EventState {
             expiry: None,
         };
         let tag = subscription.tag();
-        let (name, watcher) = (
-            self.resources[resource as usize].name.clone(),
-            subscription.watcher.clone(),
-        );
         let slot = self.insert(subscription);
         if expires > 0 {
             self.resources[resource as usize].asked = self.subscriptions[slot as usize].asked;
             self.grant_subscription(context.now, slot, expires);
             self.put_subscription(slot);
-            self.happened.push_back(Happened::Subscribed(name, watcher));
         }
+        self.say_begun(slot, expires);
         self.owe(slot, Owed::AtOnce);
         tag
     }
@@ -294,17 +297,18 @@ impl EventState {
         let status = status(context.presence, subscription.handling);
         if expires == 0 {
             if rewritten {
-                self.put_subscription(slot);
+                self.rewrite_subscription(context.now, slot);
             }
             self.end(slot, Reason::Timeout);
             return Ok(Subscribed::ended(status, tag));
         }
         self.grant_subscription(context.now, slot, expires);
         if rewritten {
-            self.put_subscription(slot)
+            self.rewrite_subscription(context.now, slot)
         } else {
             self.append_refresh(slot)
         }
+        self.say_refreshed(slot, expires);
         // RFC 6665 §4.2.1.2: a refresh is answered with the whole state again.
         self.owe(slot, Owed::AtOnce);
         Ok(Subscribed {
@@ -392,12 +396,16 @@ impl EventState {
     fn end_began(&mut self, slot: u32) {
         let subscription = &mut self.subscriptions[slot as usize];
         let (timer, phase) = (subscription.expiry.take(), subscription.phase);
-        let watcher = subscription.watcher.clone();
-        let name = self.resources[subscription.resource as usize].name.clone();
         self.cancel_timer(timer);
+        self.uncover(slot);
         if let Phase::Ending(reason) = phase {
-            self.happened
-                .push_back(Happened::Unsubscribed(name, watcher, reason.name()));
+            self.happens_to(slot, self.cause, |presentity, watcher| {
+                Happened::SubscriptionEnded {
+                    presentity,
+                    watcher,
+                    why: reason.name(),
+                }
+            });
         }
         self.owe(slot, Owed::AtOnce);
     }
@@ -438,11 +446,11 @@ impl EventState {
             self.subscriptions[moved as usize].place = subscription.place;
         }
         if let Some(why) = why.filter(|_| subscription.stored) {
-            self.happened.push_back(Happened::Unsubscribed(
-                name,
-                subscription.watcher.clone(),
+            self.happens(Happened::SubscriptionEnded {
+                presentity: name,
+                watcher: subscription.watcher.clone(),
                 why,
-            ));
+            });
         }
         self.forget(now, &subscription);
         self.settle(&subscription);
@@ -453,12 +461,9 @@ impl EventState {
         if !subscription.stored {
             return;
         }
-        // By either clock: the wall may have stepped since.
         let granted = Duration::from_secs(u64::from(subscription.granted));
         let granted_at = subscription.expires_at - granted;
-        if now.wall.since(subscription.change.at) < RETRANSMISSIONS_LAST
-            || now.monotonic.since(granted_at) < RETRANSMISSIONS_LAST
-        {
+        if self.may_come_again(now, subscription.change, granted_at) {
             // The request that began or ended it may come again: remembered, so that nothing begins twice, whether its
             // watcher ended it or refused a NOTIFY, and the last NOTIFY is not repeated.
             let record = Encoder::new(b'f').end();
@@ -470,6 +475,16 @@ impl EventState {
             );
         } else {
             self.remove_lazily(subscription.key);
+        }
+    }
+
+    /// Written whole again, with the request that began it as long as that may come again.
+    fn rewrite_subscription(&mut self, now: Now, slot: u32) {
+        self.put_subscription(slot);
+        let subscription = &self.subscriptions[slot as usize];
+        if now.monotonic < subscription.maker.until {
+            let record = Encoder::new(b'i').u64(subscription.maker.fingerprint.0);
+            self.append(subscription.key, &record.end());
         }
     }
 

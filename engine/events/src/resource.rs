@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use machine::{Instant, Key, TimerId, Wall};
 
-use crate::fingerprint::LastChange;
+use crate::fingerprint::{LastChange, Maker};
 use crate::package::{Checked, Package, Source};
 
 /// A body that watchers share, and what it says in 64 bits.
@@ -50,6 +50,10 @@ pub struct Publication {
     pub timer: Option<TimerId>,
     /// Which request made it what it is.
     pub change: LastChange,
+    /// Which request made it.
+    pub maker: Maker,
+    /// The entity-tag that it was answered.
+    pub maker_tag: u64,
     /// Appends since the last whole record.
     pub appends: u8,
 }
@@ -85,7 +89,10 @@ pub struct Resource {
     pub subscriptions: Vec<u32>,
     /// Slots that are owed a NOTIFY, in order.
     pub owed: VecDeque<u32>,
-    /// How many subscriptions have not answered the newest that they may see.
+    /// How many subscriptions are owed a NOTIFY, or have not answered it.
+    pub open: u32,
+    /// How many live and stored ones have not answered the newest that they may see. Fetches and what is ending don't count:
+    /// no record covers them after a start, so none waits for them.
     pub unsettled: u32,
     /// What the store knows of the answers.
     pub answered: AnsweredByAll,

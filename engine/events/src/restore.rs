@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use machine::settings::{Handling, ListenerId, Presence, Transport};
-use machine::{Instant, Key, Now, Wall};
+use machine::{Cause, Instant, Key, Now, Wall};
 
 use crate::dialog::Dialog;
-use crate::fingerprint::LastChange;
+use crate::fingerprint::{Fingerprint, LastChange, Maker};
 use crate::resource::{AnsweredByAll, Publication};
 use crate::state::{Done, EventState, RETRANSMISSIONS_LAST, Timer};
 use crate::stored::{Decoder, Unreadable};
@@ -92,11 +92,15 @@ impl EventState {
             body: fields.bytes()?.into(),
             expires_at: Instant::ZERO,
             timer: None,
+            maker: Maker::default(),
+            maker_tag: 0,
             appends: u8::try_from(rest.len()).unwrap_or(u8::MAX),
         };
+        publication.maker = made_by(now, publication.change.fingerprint);
+        publication.maker_tag = publication.entity_tag;
         for appended in rest {
             // A late copy of an earlier request is recognised too.
-            self.remember(publication.change, published(&publication));
+            self.remember(publication.change.fingerprint, published(&publication));
             let mut fields = Decoder::new(appended);
             match fields.u8()? {
                 b'r' => {
@@ -105,15 +109,23 @@ impl EventState {
                     publication.deadline = fields.wall()?;
                     publication.change = fields.change()?;
                 }
+                b'i' => {
+                    publication.maker.fingerprint = Fingerprint(fields.u64()?);
+                    publication.maker_tag = fields.u64()?;
+                    let done = Done::Published {
+                        entity_tag: publication.maker_tag,
+                        partition: key.partition(),
+                    };
+                    self.remember(publication.maker.fingerprint, done);
+                }
                 b'g' => {
                     let entity_tag = fields.u64()?;
                     let change = fields.change()?;
                     let done = Done::Published {
                         entity_tag,
                         partition: key.partition(),
-                        expires: 0,
                     };
-                    self.remember(change, done);
+                    self.remember(change.fingerprint, done);
                     self.timers
                         .set(now.monotonic + RETRANSMISSIONS_LAST, Timer::Forget(key));
                     return Ok(());
@@ -123,7 +135,7 @@ impl EventState {
         }
         let left = time_left(now, publication.deadline, publication.granted);
         publication.expires_at = now.monotonic + left;
-        self.remember(publication.change, published(&publication));
+        self.remember(publication.change.fingerprint, published(&publication));
         let timer = Timer::PublicationExpires {
             resource: slot,
             key,
@@ -145,16 +157,19 @@ impl EventState {
         let resource = self.restored_resource(fields, presence_of)?;
         let mut subscription = read_subscription(key, resource, fields)?;
         subscription.appends = u8::try_from(rest.len()).unwrap_or(u8::MAX);
+        subscription.maker = made_by(now, subscription.change.fingerprint);
         for appended in rest {
             // A late copy of an earlier request is recognised too.
             let done = Done::Subscribed {
                 tag: subscription.tag(),
             };
-            self.remember(subscription.change, done);
-            if !apply(&mut subscription, appended)? {
+            self.remember(subscription.change.fingerprint, done.clone());
+            let over = !apply(&mut subscription, appended)?;
+            self.remember(subscription.maker.fingerprint, done);
+            if over {
                 // It ended by a request, and the last NOTIFY was answered: only the request's answer is remembered.
                 self.remember(
-                    subscription.change,
+                    subscription.change.fingerprint,
                     Done::Unsubscribed {
                         tag: subscription.tag(),
                     },
@@ -175,7 +190,7 @@ impl EventState {
                 tag: subscription.tag(),
             },
         };
-        self.remember(change, done);
+        self.remember(change.fingerprint, done);
         let at = subscription.expires_at;
         let slot = self.insert(subscription);
         let newest = &mut self.resources[resource as usize].asked;
@@ -187,10 +202,10 @@ impl EventState {
         Ok(())
     }
 
-    fn remember(&mut self, change: LastChange, done: Done) {
+    fn remember(&mut self, request: Fingerprint, done: Done) {
         // For 64·T1 from the start on, whatever the wall clock says: it may have stepped while nobody ran.
-        if change.fingerprint.0 != 0 {
-            self.done.insert(change.fingerprint, done);
+        if request.0 != 0 {
+            self.done.insert(request, done);
         }
     }
 
@@ -202,7 +217,9 @@ impl EventState {
         self.timers
             .set(now.monotonic + RETRANSMISSIONS_LAST, Timer::ForgetChanges);
         let resources: Vec<u32> = self.resources.iter().map(|(slot, _)| slot as u32).collect();
+        let mut answered = Vec::with_capacity(resources.len());
         for slot in &resources {
+            answered.push(self.resources[*slot as usize].answered);
             self.restore_order(now, *slot);
         }
         let over = |subscription: &Subscription| subscription.expires_at <= now.monotonic;
@@ -215,8 +232,8 @@ impl EventState {
         for key in lapsed {
             self.subscription_expires(key);
         }
-        for slot in resources {
-            self.owe_after_start(slot);
+        for (slot, answered) in resources.into_iter().zip(answered) {
+            self.owe_after_start(slot, answered);
         }
         self.redecide(decide);
     }
@@ -231,11 +248,12 @@ impl EventState {
             .map(|publication| publication.key)
             .collect();
         for key in lapsed {
-            self.publication_expires(slot, key);
+            self.publication_expires(now, slot, key);
         }
     }
 
-    fn owe_after_start(&mut self, slot: u32) {
+    /// `answered`: what was on record before anything lapsed.
+    fn owe_after_start(&mut self, slot: u32, answered: AnsweredByAll) {
         if !self.resources.contains(slot as usize) {
             return;
         }
@@ -243,18 +261,22 @@ impl EventState {
             self.release_resource(slot);
             return;
         }
-        let digest = self.view(slot).digest;
-        let answered = self.resources[slot as usize].answered;
         for index in 0..self.resources[slot as usize].subscriptions.len() {
             let each = self.resources[slot as usize].subscriptions[index];
             let subscription = &mut self.subscriptions[each as usize];
-            let covered = answered.stamp > subscription.asked
-                && (answered.digest == digest || subscription.handling != Handling::Allow);
+            let sees = subscription.handling == Handling::Allow;
+            let covered = answered.stamp > subscription.asked && !(sees && answered.digest == 0);
             if subscription.phase != Phase::Live || !covered {
                 self.owe(each, Owed::AtOnce);
-            } else {
-                subscription.answered_pending = subscription.handling == Handling::Confirm;
-                self.subscriptions[each as usize].answered = self.body(each).digest;
+                continue;
+            }
+            subscription.answered_pending = subscription.handling == Handling::Confirm;
+            let now_seen = self.body(each).digest;
+            let known = if sees { answered.digest } else { now_seen };
+            self.subscriptions[each as usize].answered = known;
+            if known != now_seen {
+                // What she answered last is known: should it come back before she is told, there is nothing to tell.
+                self.owe(each, Owed::Change);
             }
         }
     }
@@ -295,11 +317,14 @@ fn read_subscription(
         deadline: refreshed.deadline,
         asked: refreshed.asked,
         change: refreshed.change,
+        maker: Maker::default(),
         appends: 0,
         owed: Owed::Nothing,
+        cause: Cause::NONE,
         queued: false,
         answered: 0,
         answered_pending: false,
+        open: false,
         unsettled: false,
         notified_at: None,
         failures: 0,
@@ -310,12 +335,19 @@ fn read_subscription(
     })
 }
 
+/// What is read first of an object: nothing older is known of it.
+fn made_by(now: Now, fingerprint: Fingerprint) -> Maker {
+    Maker {
+        fingerprint,
+        until: now.monotonic + RETRANSMISSIONS_LAST,
+    }
+}
+
 /// What the request that made a publication what it is was answered.
 const fn published(publication: &Publication) -> Done {
     Done::Published {
         entity_tag: publication.entity_tag,
         partition: publication.key.partition(),
-        expires: publication.granted,
     }
 }
 
@@ -365,6 +397,7 @@ fn apply(subscription: &mut Subscription, appended: &[u8]) -> Result<bool, Unrea
             subscription.remote_cseq = fields.u32()?;
             subscription.change = fields.change()?;
         }
+        b'i' => subscription.maker.fingerprint = Fingerprint(fields.u64()?),
         b'f' => return Ok(false),
         b'c' => {
             subscription.cseq_base = fields.u32()?;

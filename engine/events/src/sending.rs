@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use machine::settings::Handling;
-use machine::{Instant, Key, Now};
+use machine::{Cause, Instant, Key, Now};
 use transaction::{ClientDue, NonInviteClient, Told};
 
 use crate::dialog::{Branch, NotifyHead};
+use crate::happened::Happened;
 use crate::notifier::{handling_byte, key_of};
 use crate::package::Checked;
 use crate::resource::{AnsweredByAll, NOTHING, View};
@@ -40,6 +41,8 @@ pub struct Notify {
     pub head: Vec<u8>,
     /// The shared body.
     pub body: Bytes,
+    /// What it came of.
+    pub cause: Cause,
 }
 
 /// No failing watcher is tried more often than this; doubled each time up to five minutes.
@@ -50,9 +53,14 @@ impl EventState {
     pub(crate) fn owe(&mut self, slot: u32, owed: Owed) {
         let subscription = &mut self.subscriptions[slot as usize];
         subscription.owed = subscription.owed.max(owed);
-        if !subscription.unsettled {
-            subscription.unsettled = true;
-            self.resources[subscription.resource as usize].unsettled += 1;
+        subscription.cause = self.cause;
+        let resource = &mut self.resources[subscription.resource as usize];
+        if !std::mem::replace(&mut subscription.open, true) {
+            resource.open += 1;
+        }
+        let is_covered = subscription.stored && subscription.phase == Phase::Live;
+        if is_covered && !std::mem::replace(&mut subscription.unsettled, true) {
+            resource.unsettled += 1;
         }
         if subscription.in_flight.is_none() {
             self.enqueue(slot);
@@ -85,6 +93,7 @@ impl EventState {
             self.resources[slot as usize].answered.digest = 0;
             self.put_resource(slot, false);
         }
+        let mut watchers = 0;
         for index in 0..self.resources[slot as usize].subscriptions.len() {
             let subscription = self.resources[slot as usize].subscriptions[index];
             let Subscription {
@@ -92,8 +101,14 @@ impl EventState {
             } = self.subscriptions[subscription as usize];
             if handling == Handling::Allow && phase == Phase::Live {
                 self.owe(subscription, Owed::Change);
+                watchers += 1;
             }
         }
+        let presentity = self.resources[slot as usize].name.clone();
+        self.happens(Happened::StateChanged {
+            presentity,
+            watchers,
+        });
     }
 
     /// Whether anything is owed that could leave now.
@@ -107,7 +122,7 @@ impl EventState {
             && self
                 .resources
                 .iter()
-                .all(|(_, resource)| resource.unsettled == 0)
+                .all(|(_, resource)| resource.open == 0)
     }
 
     /// The next subscription whose NOTIFY may leave now. Presentities take turns, so that none holds up the others.
@@ -156,6 +171,15 @@ impl EventState {
         }
         if let Some(at) = earliest.filter(|at| *at > now.monotonic) {
             self.wake_at(slot, at);
+            let wait_ms = at.since(now.monotonic).as_millis() as u64;
+            let cause = self.subscriptions[slot as usize].cause;
+            self.happens_to(slot, cause, |presentity, watcher| {
+                Happened::NotifyDeferred {
+                    presentity,
+                    watcher,
+                    wait_ms,
+                }
+            });
             return None;
         }
         Some(key)
@@ -272,6 +296,7 @@ impl EventState {
             body: view.body,
             digest: view.digest,
             state: subscription.state(now.monotonic),
+            cause: subscription.cause,
             client: None,
             hop: way.hop,
             since: None,
@@ -316,6 +341,15 @@ impl EventState {
         if another_transport {
             flight.attempt = flight.attempt.wrapping_add(1) & 15;
             flight.for_size = way.for_size;
+        } else if flight.client.is_some() {
+            let (cseq, cause) = (flight.cseq, flight.cause);
+            self.happens_to(slot, cause, |presentity, watcher| {
+                Happened::NotifyRepeated {
+                    presentity,
+                    watcher,
+                    cseq,
+                }
+            });
         }
         self.write_notify(slot, way, head)
     }
@@ -352,6 +386,7 @@ impl EventState {
             key: subscription.key,
             head,
             body: flight.body.clone(),
+            cause: flight.cause,
         })
     }
 
@@ -368,10 +403,17 @@ impl EventState {
         flight.since.get_or_insert(now.monotonic);
         let wake = client.poll_timeout();
         flight.client = Some(client);
+        let (cseq, state, cause) = (flight.cseq, flight.state.name(), flight.cause);
         subscription.notified_at = Some(now.monotonic);
         if let Some(at) = wake {
             self.wake_at(slot, at);
         }
+        self.happens_to(slot, cause, |presentity, watcher| Happened::NotifySent {
+            presentity,
+            watcher,
+            cseq,
+            state,
+        });
     }
 
     /// What was withdrawn has come to its turn: its number was never seen and is used for what may be said instead.
@@ -385,6 +427,13 @@ impl EventState {
             if flight.hop != 0 {
                 self.freed_hops.push(flight.hop);
             }
+            self.happens_to(slot, flight.cause, |presentity, watcher| {
+                Happened::NotifyWithdrawn {
+                    presentity,
+                    watcher,
+                    cseq: flight.cseq,
+                }
+            });
             self.after_answer(slot);
         }
     }
@@ -514,6 +563,8 @@ impl EventState {
             self.freed_hops.push(flight.hop);
         }
         let last = matches!(flight.state, crate::dialog::State::Terminated(_));
+        self.say_answered(slot, &flight, status);
+        let subscription = &mut self.subscriptions[slot as usize];
         match status {
             _ if last => self.remove(now, slot, None),
             200..=299 => {
@@ -553,6 +604,15 @@ impl EventState {
     /// This watcher has answered the newest that she may see.
     fn settle_slot(&mut self, slot: u32) {
         let subscription = &mut self.subscriptions[slot as usize];
+        if std::mem::take(&mut subscription.open) {
+            self.resources[subscription.resource as usize].open -= 1;
+        }
+        self.uncover(slot);
+    }
+
+    /// What is on record of all need no longer wait for this watcher: she has answered, or is told her end after every start.
+    pub(crate) fn uncover(&mut self, slot: u32) {
+        let subscription = &mut self.subscriptions[slot as usize];
         if std::mem::take(&mut subscription.unsettled) {
             let resource = subscription.resource;
             self.resources[resource as usize].unsettled -= 1;
@@ -562,6 +622,9 @@ impl EventState {
 
     /// A subscription that was removed no longer keeps its resource unsettled.
     pub(crate) fn settle(&mut self, removed: &Subscription) {
+        if removed.open {
+            self.resources[removed.resource as usize].open -= 1;
+        }
         if removed.unsettled {
             self.resources[removed.resource as usize].unsettled -= 1;
             self.answered_by_all(removed.resource);
@@ -571,8 +634,11 @@ impl EventState {
     /// One lazy record for a whole fan-out: after a start only presentities without it are notified again (decision 4).
     fn answered_by_all(&mut self, slot: u32) {
         let resource = &self.resources[slot as usize];
-        let stored = |slot: &u32| self.subscriptions[*slot as usize].stored;
-        if resource.unsettled > 0 || !resource.subscriptions.iter().any(stored) {
+        let is_covered = |slot: &u32| {
+            let subscription = &self.subscriptions[*slot as usize];
+            subscription.stored && subscription.phase == Phase::Live
+        };
+        if resource.unsettled > 0 || !resource.subscriptions.iter().any(is_covered) {
             return;
         }
         // Composed here where nobody sees it (all are pending or politely blocked): what they were told is on record too.
@@ -618,8 +684,12 @@ impl EventState {
             match decide(&name, &subscription.watcher) {
                 // The last NOTIFY tells no more than she may see now.
                 handling if !is_live => {
-                    self.subscriptions[slot as usize].handling =
-                        handling.unwrap_or(Handling::Block);
+                    let subscription = &mut self.subscriptions[slot as usize];
+                    let handling = handling.unwrap_or(Handling::Block);
+                    let before = std::mem::replace(&mut subscription.handling, handling);
+                    if handling < before && withdraw(subscription) {
+                        self.owe(slot, Owed::AtOnce);
+                    }
                 }
                 None => self.end(slot, Reason::NoResource),
                 Some(handling) => self.apply_handling(slot, handling),
@@ -717,12 +787,11 @@ impl EventState {
     }
 }
 
-/// A NOTIFY that waits for durability shows what its watcher may no longer see.
-fn withdraw(subscription: &mut Subscription) {
-    if let Some(flight) = &mut subscription.in_flight
-        && flight.since.is_none()
-        && flight.client.is_none()
-    {
-        flight.withdrawn = true;
-    }
+/// A NOTIFY that waits for durability shows what its watcher may no longer see; `false`: there is none.
+fn withdraw(subscription: &mut Subscription) -> bool {
+    let Some(flight) = &mut subscription.in_flight else {
+        return false;
+    };
+    flight.withdrawn |= flight.since.is_none() && flight.client.is_none();
+    flight.withdrawn
 }

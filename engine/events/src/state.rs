@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 use machine::settings::Presence;
-use machine::{Instant, Key, Limits, Now, Partition, Partitioner, Random, Record, TimerId, Wheel};
+use machine::{
+    Cause, Instant, Key, Limits, Now, Partition, Partitioner, Random, Record, TimerId, Wheel,
+};
 use slab::Slab;
 
 use crate::answer::Rejection;
 use crate::fingerprint::{Fingerprint, LastChange};
+use crate::happened::Happened;
 use crate::package::{Checked, Package};
 use crate::resource::{AnsweredByAll, NOTHING, Resource, View};
 use crate::stored::Encoder;
@@ -60,26 +63,12 @@ pub enum Timer {
     ForgetChanges,
 }
 
-/// Something that people, counters and traces want to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Happened {
-    /// A publication was created or changed.
-    Published(Arc<str>, String),
-    /// A publication was removed or lapsed.
-    Unpublished(Arc<str>, &'static str),
-    /// A subscription began: presentity, watcher.
-    Subscribed(Arc<str>, Arc<str>),
-    /// A subscription ended: presentity, watcher, why.
-    Unsubscribed(Arc<str>, Arc<str>, &'static str),
-}
-
 /// What a request of the life before has done, by its fingerprint.
 #[derive(Clone, Debug)]
 pub(crate) enum Done {
     Published {
         entity_tag: u64,
         partition: Partition,
-        expires: u32,
     },
     Subscribed {
         tag: crate::dialog::Tag,
@@ -114,7 +103,9 @@ pub struct EventState {
     pub(crate) records: Written,
     /// Records that nobody waits for.
     pub(crate) lazy_records: Written,
-    pub(crate) happened: VecDeque<Happened>,
+    pub(crate) happened: VecDeque<(Cause, Happened)>,
+    /// The input that is being handled.
+    pub(crate) cause: Cause,
     pub(crate) publications: usize,
 }
 
@@ -159,6 +150,7 @@ impl EventState {
             records: Written::default(),
             lazy_records: Written::default(),
             happened: VecDeque::new(),
+            cause: Cause::NONE,
             publications: 0,
         }
     }
@@ -170,6 +162,22 @@ impl EventState {
             publications: self.publications,
             subscriptions: self.subscriptions.len(),
         }
+    }
+
+    /// How many entries there are of everything that is kept: nothing is left when nothing happens any more.
+    pub fn remembered(&self) -> usize {
+        let maps = self.by_name.iter().map(HashMap::len).sum::<usize>()
+            + self.by_key.len()
+            + self.watchers.len()
+            + self.done.len();
+        let queues = self.ring.len() + self.resend.len() + self.freed_hops.len();
+        let records = self.records.len() + self.lazy_records.len() + self.happened.len();
+        self.resources.len()
+            + self.subscriptions.len()
+            + self.timers.len()
+            + maps
+            + queues
+            + records
     }
 
     /// The names of the packages, for Allow-Events (RFC 6665 §8.2.2: packages, not templates).
@@ -241,8 +249,13 @@ impl EventState {
         (self.records.take(), self.lazy_records.take())
     }
 
-    /// The next thing that happened.
-    pub fn poll_happened(&mut self) -> Option<Happened> {
+    /// What is decided from here on comes of this input.
+    pub fn handle_cause(&mut self, cause: Cause) {
+        self.cause = cause;
+    }
+
+    /// The next thing that happened, and the input that it came of.
+    pub fn poll_happened(&mut self) -> Option<(Cause, Happened)> {
         self.happened.pop_front()
     }
 
@@ -285,6 +298,7 @@ impl EventState {
             neutral: None,
             subscriptions: Vec::new(),
             owed: VecDeque::new(),
+            open: 0,
             unsettled: 0,
             answered: AnsweredByAll::default(),
             asked: 0,
@@ -320,10 +334,12 @@ impl EventState {
         }
         let package = self.packages[usize::from(resource.package)];
         let view = resource.compose(package, checked, |body| self.digest(body));
-        let changed = resource
+        // Not composed yet: after a start, when only the record tells what watchers know.
+        let known = resource
             .view
             .as_ref()
-            .is_none_or(|old| old.digest != view.digest);
+            .map_or(resource.answered.digest, |old| old.digest);
+        let changed = known != view.digest;
         self.resources[slot as usize].view = Some(view);
         changed
     }
@@ -381,7 +397,7 @@ impl EventState {
             };
             match timer {
                 Timer::PublicationExpires { resource, key } => {
-                    self.publication_expires(resource, key)
+                    self.publication_expires(now, resource, key)
                 }
                 Timer::SubscriptionExpires(key) => self.subscription_expires(key),
                 Timer::SubscriptionWakes(key) => self.subscription_wakes(now, key),
@@ -394,6 +410,14 @@ impl EventState {
     /// What a request that arrives again after a crash has already done.
     pub(crate) fn already_done(&self, change: LastChange) -> Option<&Done> {
         self.done.get(&change.fingerprint)
+    }
+
+    /// Whether the request that last changed something, granted then, may still come again: by either clock, and after a start
+    /// whatever they show, since the wall may have stepped while nobody ran.
+    pub(crate) fn may_come_again(&self, now: Now, change: LastChange, granted_at: Instant) -> bool {
+        !self.done.is_empty()
+            || now.wall.since(change.at) < RETRANSMISSIONS_LAST
+            || now.monotonic.since(granted_at) < RETRANSMISSIONS_LAST
     }
 
     /// A reload: intervals and pending bodies as the new settings say.

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use machine::settings::{Handling, ListenerId, Transport};
-use machine::{Instant, Key, TimerId, Wall};
+use machine::{Cause, Instant, Key, TimerId, Wall};
 use transaction::NonInviteClient;
 
 use crate::dialog::{Dialog, State, Tag};
-use crate::fingerprint::LastChange;
+use crate::fingerprint::{LastChange, Maker};
 
 /// Why a subscription ends (RFC 6665 §4.1.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,6 +154,8 @@ pub struct InFlight {
     pub digest: u64,
     /// What it said of the subscription: a retransmission says the same.
     pub state: State,
+    /// What it came of: the newest thing that it says.
+    pub cause: Cause,
     /// Runs from the moment it really left (RFC 3261 §17.1.2).
     pub client: Option<NonInviteClient>,
     /// Counts in this hop's window (0: no longer).
@@ -211,16 +213,22 @@ pub struct Subscription {
     pub asked: u64,
     /// Which request made it what it is.
     pub change: LastChange,
+    /// Which request began it.
+    pub maker: Maker,
     /// Appends since the last whole record.
     pub appends: u8,
     /// Whether a NOTIFY is owed.
     pub owed: Owed,
+    /// The newest thing for which one is owed.
+    pub cause: Cause,
     /// It stands in `Resource::owed` or waits for its hop.
     pub queued: bool,
     /// What the watcher answered last.
     pub answered: u64,
     /// Whether that said that nobody has decided yet.
     pub answered_pending: bool,
+    /// Whether it counts in `Resource::open`.
+    pub open: bool,
     /// Whether it counts in `Resource::unsettled`.
     pub unsettled: bool,
     /// When the last NOTIFY left.
@@ -239,6 +247,13 @@ pub struct Subscription {
 
 /// How far apart two lives of a dialog are: that many NOTIFYs fit in one life without a record (decision 4).
 pub const CSEQ_LIFE: u32 = 65_536;
+
+/// Whole seconds until then, never more than granted.
+pub(crate) fn seconds_left(now: Instant, end: Instant, granted: u32) -> u32 {
+    let left = end.since(now);
+    let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
+    u32::try_from(seconds).unwrap_or(u32::MAX).min(granted)
+}
 
 impl Subscription {
     /// How the latest SUBSCRIBE came.
@@ -266,9 +281,7 @@ impl Subscription {
 
     /// Whole seconds until it lapses, never more than granted.
     pub fn remaining(&self, now: Instant) -> u32 {
-        let left = self.expires_at.since(now);
-        let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
-        u32::try_from(seconds).unwrap_or(u32::MAX).min(self.granted)
+        seconds_left(now, self.expires_at, self.granted)
     }
 
     /// What a NOTIFY says of it now.

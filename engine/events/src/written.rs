@@ -28,6 +28,11 @@ impl Written {
         self.records.is_empty()
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.records.len()
+    }
+
     /// Adds one.
     pub(crate) fn push(&mut self, key: Key, kind: Kind, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);

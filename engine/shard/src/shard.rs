@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use events::{Counts, EventState, Happened};
+use events::{Counts, EventState};
 use hashbrown::HashMap;
 use machine::settings::{Handling, Settings};
-use machine::{Batch, Instant, Key, Now, Partitioner, Random};
+use machine::{Batch, Cause, Instant, Key, Now, Partitioner, Random};
 use sip::{Message, Name};
 use transaction::{ServerTransactions, TransactionKey};
 
@@ -18,7 +18,7 @@ use crate::hops::Hops;
 use crate::inputs::{Flow, Undeliverable};
 use crate::merged::Merged;
 use crate::outputs::{Destination, Output, Send};
-use crate::record::Event;
+use crate::record::{Event, Happened};
 
 /// What a shard begins with.
 #[derive(Clone, Debug)]
@@ -77,6 +77,7 @@ pub struct Shard {
     pub(crate) gate: Gate,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) now: Now,
+    pub(crate) cause: Cause,
     pub(crate) room: Room,
     pub(crate) duty: Duty,
     pub(crate) faces: Vec<Face>,
@@ -124,6 +125,7 @@ impl Shard {
             gate: Gate::default(),
             outputs: VecDeque::new(),
             now: start.now,
+            cause: Cause::before(start.index),
             room: Room::Plenty,
             duty: Duty::Serving,
             faces: Face::of(&start.settings, &gruu),
@@ -154,7 +156,24 @@ impl Shard {
 
     fn begin(&mut self, now: Now) {
         self.now = now;
+        self.cause = self.cause.next();
+        self.events.handle_cause(self.cause);
         self.notifies_left = NOTIFIES_PER_TURN;
+    }
+
+    /// The newest input: what came of it bears this.
+    pub fn cause(&self) -> Cause {
+        self.cause
+    }
+
+    pub(crate) fn happens(&mut self, happened: Happened) {
+        self.outputs
+            .push_back(Output::Record(self.cause, Event::Shard(happened)));
+    }
+
+    pub(crate) fn happens_to_transaction(&mut self, happened: transaction::Happened) {
+        self.outputs
+            .push_back(Output::Record(self.cause, Event::Transaction(happened)));
     }
 
     /// One live object of the store: its first bytes, then what was appended.
@@ -171,6 +190,15 @@ impl Shard {
         let directory = &self.directory;
         self.events.restored(now, |presentity, watcher| {
             decide(directory, presentity, watcher)
+        });
+        let Counts {
+            publications,
+            subscriptions,
+            ..
+        } = self.counts();
+        self.happens(Happened::StateRestored {
+            publications: publications as u64,
+            subscriptions: subscriptions as u64,
         });
     }
 
@@ -222,9 +250,8 @@ impl Shard {
         self.leave_hops();
     }
 
-    pub(crate) fn dropped(&mut self, reason: &'static str) {
-        self.outputs
-            .push_back(Output::Record(Event::MessageDropped { reason }));
+    pub(crate) fn dropped(&mut self, why: &'static str) {
+        self.happens(Happened::MessageDropped { why });
     }
 
     pub(crate) fn leave_hops(&mut self) {
@@ -313,6 +340,10 @@ impl Shard {
     /// A name was looked up; empty: it has no address.
     pub fn handle_resolved(&mut self, now: Now, name: &str, addresses: &[IpAddr]) {
         self.begin(now);
+        self.happens(Happened::NameAnswered {
+            name: name.to_owned(),
+            addresses: addresses.len() as u32,
+        });
         for key in self.hops.resolved(now.monotonic, name, addresses) {
             if addresses.is_empty() {
                 self.events.notify_unresolvable(now, key);
@@ -352,6 +383,7 @@ impl Shard {
         self.events.handle_presence(|name| directory.presence(name));
         self.events
             .redecide(|presentity, watcher| decide(directory, presentity, watcher));
+        self.happens(Happened::SettingsTaken {});
     }
 
     /// Memory or disk is full, or no longer.
@@ -402,12 +434,16 @@ impl Shard {
         while let Some((transaction, response)) = self.transactions.poll_retransmission() {
             if let Some(to) = self.invites.get(&transaction) {
                 let (to, head) = (*to, response.to_vec());
+                let (cause, repeated) = (self.cause, transaction::Happened::AnswerRepeated {});
                 self.outputs.push_back(Output::Send(Send {
                     to,
                     head,
                     body: bytes::Bytes::new(),
                     token: 0,
+                    cause,
                 }));
+                self.outputs
+                    .push_back(Output::Record(cause, Event::Transaction(repeated)));
             }
         }
         // They are `INVITES_MAX` at most.
@@ -437,16 +473,23 @@ impl Shard {
             if let Some(output) = self.outputs.pop_front() {
                 return Some(output);
             }
+            // What was decided is said before what is done about it.
+            self.say_what_happened();
             self.notify_who_is_owed();
-            while let Some(happened) = self.events.poll_happened() {
-                self.outputs.push_back(Output::Record(event_of(happened)));
-            }
+            self.say_what_happened();
             if let Some(batch) = self.commit() {
                 self.outputs.push_back(Output::Commit(batch));
             }
             if self.outputs.is_empty() {
                 return None;
             }
+        }
+    }
+
+    pub(crate) fn say_what_happened(&mut self) {
+        while let Some((cause, happened)) = self.events.poll_happened() {
+            self.outputs
+                .push_back(Output::Record(cause, Event::Events(happened)));
         }
     }
 
@@ -504,9 +547,11 @@ impl Shard {
         self.events.counts()
     }
 
-    /// How many server transactions, hops and names are remembered: all end when nothing happens any more.
+    /// How many entries there are of everything that is remembered: all end when nothing happens any more.
     pub fn remembered(&self) -> usize {
-        self.transactions.len() + self.merged.len() + self.hops.len()
+        let waiting = self.gate.len() + self.outputs.len();
+        let requests = self.transactions.len() + self.invites.len() + self.merged.len();
+        self.events.remembered() + requests + self.hops.len() + waiting
     }
 
     /// The header fields of an answer that says what we can do.
@@ -539,26 +584,4 @@ pub(crate) fn decide(directory: &Directory, presentity: &str, watcher: &str) -> 
     } else {
         domain.presence.default_handling
     })
-}
-
-fn event_of(happened: Happened) -> Event {
-    match happened {
-        Happened::Published(presentity, entity_tag) => Event::PublicationStored {
-            presentity: String::from(&*presentity),
-            entity_tag,
-        },
-        Happened::Unpublished(presentity, why) => Event::PublicationEnded {
-            presentity: String::from(&*presentity),
-            why,
-        },
-        Happened::Subscribed(presentity, watcher) => Event::SubscriptionBegan {
-            presentity: String::from(&*presentity),
-            watcher: String::from(&*watcher),
-        },
-        Happened::Unsubscribed(presentity, watcher, why) => Event::SubscriptionEnded {
-            presentity: String::from(&*presentity),
-            watcher: String::from(&*watcher),
-            why,
-        },
-    }
 }

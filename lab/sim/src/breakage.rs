@@ -38,6 +38,8 @@ pub enum Breakage {
     LeavesUnanswered,
     /// What is removed stays on disk.
     KeepsEverything,
+    /// What deserves to be refused is refused for another reason.
+    Misjudges,
     /// A client that was refused does nothing any more.
     GivesUp,
 }
@@ -89,6 +91,9 @@ impl Broken {
         let head = String::from_utf8_lossy(&send.head).into_owned();
         let is_notify = head.starts_with("NOTIFY");
         match self.how {
+            Breakage::Misjudges if head.starts_with("SIP/2.0 4") => {
+                send.head = head.replacen("SIP/2.0 4", "SIP/2.0 6", 1).into_bytes();
+            }
             Breakage::ActsTwice => send.head = head.replace("~2", "").into_bytes(),
             Breakage::SkipsWatchers if is_notify => {
                 self.notifies += 1;

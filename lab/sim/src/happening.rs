@@ -40,6 +40,10 @@ pub struct Request {
     pub method: String,
     /// SIP-If-Match.
     pub if_match: Option<String>,
+    /// Whom it is about.
+    pub presentity: String,
+    /// Whom it is from.
+    pub from: String,
     /// For a SUBSCRIBE.
     pub dialog: DialogId,
     /// It is inside a dialog.
@@ -67,6 +71,8 @@ pub enum Happening<'a> {
         status: u16,
         /// SIP-ETag of a PUBLISH, To tag of a SUBSCRIBE.
         tag: &'a str,
+        /// Seconds that it grants.
+        expires: Option<u32>,
     },
     /// A NOTIFY leaves the server, for the first time or again.
     Notified(&'a Notify),
@@ -92,6 +98,8 @@ pub enum Happening<'a> {
     LapsedEarly(&'a str),
     /// Something that should be gone is not.
     Overdue(&'a str),
+    /// A request that deserves to be refused got another answer.
+    Misjudged(&'a str),
     /// A reload.
     Reloaded,
     /// The server's process died; so many batches were not durable.
@@ -142,6 +150,8 @@ pub struct Standing {
 pub struct Remains {
     /// In each shard: what it holds and what it remembers.
     pub shards: Vec<(Counts, usize)>,
+    /// Of each person's agent: what it remembers.
+    pub agents: Vec<(usize, usize)>,
     /// Deadlines set in shards.
     pub deadlines: usize,
     /// Objects in the store.

@@ -15,14 +15,16 @@ mod plan;
 mod server;
 mod settings;
 mod shrink;
+mod tally;
 mod turns;
 mod witness;
 mod world;
 
 pub use breakage::Breakage;
 pub use checkers::{Checker, all as checkers};
-pub use plan::{Connecting, Operation, Plan};
+pub use plan::{Connecting, Flaw, Operation, Plan, STATUSES};
 pub use shrink::shrink;
+pub use tally::Tally;
 pub use witness::Violation;
 pub use world::{Outcome, World};
 

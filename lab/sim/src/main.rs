@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use sim::{Breakage, Plan, run, shrink};
+use sim::{Breakage, Plan, Tally, run, shrink};
 
 const USAGE: &str = "usage: sim [--seeds N] [--seed S] [--jobs J] [--keep-going]
   --seeds N      tell N stories (default 1), seeds S, S+1, …
@@ -62,6 +62,7 @@ fn read(words: impl Iterator<Item = String>) -> Option<Wish> {
 fn tell_many(wish: &Wish) -> Vec<u64> {
     let (next, enough) = (AtomicU64::new(0), AtomicBool::new(false));
     let (seconds, failed) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+    let tally = Mutex::new(Tally::default());
     let work = || {
         while !enough.load(Ordering::Relaxed) {
             let index = next.fetch_add(1, Ordering::Relaxed);
@@ -71,6 +72,10 @@ fn tell_many(wish: &Wish) -> Vec<u64> {
             let seed = wish.first.wrapping_add(index);
             let outcome = run(Plan::of(seed), Breakage::None, false);
             seconds.fetch_add(outcome.lasted.as_secs(), Ordering::Relaxed);
+            tally
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .add(&outcome.tally);
             for violation in &outcome.violations {
                 println!("seed {seed}: {}: {}", violation.checker, violation.what);
             }
@@ -91,6 +96,10 @@ fn tell_many(wish: &Wish) -> Vec<u64> {
     let mut failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
     failed.sort_unstable();
     let told = next.into_inner().min(wish.seeds);
+    print!(
+        "{}",
+        tally.into_inner().unwrap_or_else(PoisonError::into_inner)
+    );
     println!(
         "{told} stories, {} hours, {} with a broken promise {}",
         seconds.into_inner() / 3600,

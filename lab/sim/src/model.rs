@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use events::package::Source;
 use machine::settings::Handling;
-use machine::{Instant, Now, Wall};
+use machine::{Instant, Key, Now, Wall};
 
 /// Whoever waits for something to lapse is given so long.
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
@@ -46,9 +46,8 @@ impl Lasts {
 
     /// The grant left: the peer counts from here.
     fn acknowledged(&mut self, at: Instant) {
-        self.latest = self
-            .latest
-            .max(at + Duration::from_secs(u64::from(self.granted)));
+        let end = at + Duration::from_secs(u64::from(self.granted));
+        (self.earliest, self.latest) = (end, end);
     }
 
     /// After a start only the wall clock tells: never longer than granted.
@@ -64,6 +63,8 @@ impl Lasts {
 /// A publication that lives.
 #[derive(Clone, Debug)]
 pub struct Publication {
+    /// Where the server keeps it.
+    pub key: Option<Key>,
     /// Whose state it is.
     pub presentity: String,
     /// Its entity-tag.
@@ -76,13 +77,13 @@ pub struct Publication {
     pub order: u64,
     /// Until when.
     pub lasts: Lasts,
-    /// The requests that made it, since it says what it says.
-    pub by: Vec<RequestId>,
 }
 
 /// A subscription that lives.
 #[derive(Clone, Debug)]
 pub struct Dialog {
+    /// Where the server keeps it.
+    pub key: Option<Key>,
     /// Who is watched.
     pub presentity: String,
     /// By whom.
@@ -102,8 +103,6 @@ pub struct State {
     pub dialogs: BTreeMap<DialogId, Dialog>,
     /// Requests that had an effect.
     pub effects: BTreeSet<RequestId>,
-    /// Those whose publication says something else since: only the last is on record (decision 4).
-    pub superseded: BTreeSet<RequestId>,
 }
 
 /// One decision of the server.
@@ -127,11 +126,8 @@ impl State {
     fn apply(&mut self, change: &Change) {
         match change {
             Change::Published(publication, replaced) => {
-                let before = replaced
-                    .as_ref()
-                    .and_then(|tag| self.publications.remove(tag));
-                if let Some(before) = before.filter(|before| before.order != publication.order) {
-                    self.superseded.extend(before.by);
+                if let Some(tag) = replaced {
+                    self.publications.remove(tag);
                 }
                 self.publications
                     .insert(publication.tag.clone(), publication.clone());
@@ -270,7 +266,7 @@ impl Model {
         self.kept = self.live.clone();
     }
 
-    /// The 200 to a PUBLISH left.
+    /// The 200 to a PUBLISH left, for the first time.
     pub fn publication_acknowledged(&mut self, at: Instant, tag: &str) {
         for state in [&mut self.live, &mut self.kept] {
             if let Some(publication) = state.publications.get_mut(tag) {
@@ -279,7 +275,7 @@ impl Model {
         }
     }
 
-    /// The 2xx to a SUBSCRIBE left.
+    /// The 2xx to a SUBSCRIBE left, for the first time.
     pub fn subscription_acknowledged(&mut self, at: Instant, id: &DialogId) {
         for state in [&mut self.live, &mut self.kept] {
             if let Some(dialog) = state.dialogs.get_mut(id) {
@@ -309,40 +305,16 @@ impl Model {
             (_, body) => {
                 self.order += 1;
                 Publication {
+                    key: before.and_then(|before| before.key),
                     presentity: presentity.to_owned(),
                     tag: tag.to_owned(),
                     body: body.unwrap_or_default(),
                     accepted: now.1.wall,
                     order: self.order,
                     lasts,
-                    by: Vec::new(),
                 }
             }
         }
-    }
-
-    /// The subscription that an expiry at this time must be about. After a start one may lapse again whose end is not on record.
-    pub fn lapsing_dialog(
-        &self,
-        at: Instant,
-        presentity: &str,
-        watcher: &str,
-        changes: &[Change],
-    ) -> Option<DialogId> {
-        let ended = |id: &DialogId| {
-            changes
-                .iter()
-                .any(|change| matches!(change, Change::Ending(other) if other == id))
-        };
-        let due = self.live.dialogs.iter().filter(|(id, dialog)| {
-            dialog.presentity == presentity
-                && dialog.watcher == watcher
-                && (dialog.ending
-                    || dialog.lasts.earliest <= at && at <= dialog.lasts.latest + GRACE)
-                && !ended(id)
-        });
-        due.min_by_key(|(_, dialog)| (dialog.ending, dialog.lasts.latest))
-            .map(|(id, _)| id.clone())
     }
 
     /// What outlived its expiry.
@@ -435,19 +407,4 @@ impl Model {
             .map(|each| each.presentity.clone());
         published.chain(self.views.keys().cloned()).collect()
     }
-}
-
-/// The publication that an expiry at this time must be about: the one that is due first.
-pub(crate) fn lapsing_publication(
-    publications: &BTreeMap<String, Publication>,
-    at: Instant,
-    presentity: &str,
-) -> Option<String> {
-    let due = publications.values().filter(|publication| {
-        publication.presentity == presentity
-            && publication.lasts.earliest <= at
-            && at <= publication.lasts.latest + GRACE
-    });
-    due.min_by_key(|publication| publication.lasts.latest)
-        .map(|publication| publication.tag.clone())
 }

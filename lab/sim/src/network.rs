@@ -1,4 +1,5 @@
-//! The network: datagrams that get lost, doubled and late, connections that break, refuse and stall.
+//! The network: datagrams that get lost, doubled and late, streams that arrive in pieces, break between any two of them, refuse
+//! and stall.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use machine::settings::ListenerId;
 use machine::settings::Transport as Carrier;
 use machine::{Instant, Partitioner, Random};
 use shard::{Flow, Undeliverable};
+use sip::framing::{Frame, Framer};
 use sip::{Message, Name, response_to};
 
 use crate::happening::Happening;
@@ -18,6 +20,9 @@ use crate::world::{Event, World};
 
 /// What is older than this is not carried any more: no transaction remembers it (64·T1).
 const CARRIED_MAX: Duration = Duration::from_millis(31_500);
+
+/// The longest message that either end takes from a stream.
+const MESSAGE_BYTES_MAX: usize = 64 << 10;
 
 /// Between one peer and the server.
 #[derive(Clone, Debug)]
@@ -29,8 +34,26 @@ pub(crate) struct Link {
     pub(crate) connecting: Connecting,
 }
 
-/// A connection, with messages instead of bytes: framing is tested elsewhere.
-#[derive(Clone, Debug)]
+/// One way of a connection.
+#[derive(Debug)]
+struct Direction {
+    /// When its newest bytes arrive: they keep their order.
+    newest: Instant,
+    /// What finds messages in it, at the end that it leads to.
+    framer: Framer,
+}
+
+impl Direction {
+    fn new(at: Instant) -> Self {
+        Self {
+            newest: at,
+            framer: Framer::new(MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX),
+        }
+    }
+}
+
+/// A connection.
+#[derive(Debug)]
 pub(crate) struct Connection {
     /// With which peer.
     pub(crate) peer: usize,
@@ -39,9 +62,10 @@ pub(crate) struct Connection {
     /// The server's end, as the peer sees it.
     pub(crate) server_end: SocketAddr,
     open: bool,
-    /// When the newest message arrives, each way: they keep their order.
-    up: Instant,
-    down: Instant,
+    /// It breaks in the middle of what is sent by it next.
+    doomed: bool,
+    up: Direction,
+    down: Direction,
 }
 
 impl Link {
@@ -65,7 +89,9 @@ impl World {
     fn fates(&mut self, peer: usize) -> Vec<Duration> {
         let (plan, calm, at) = (&self.plan, self.calm, self.at);
         let link = &mut self.links[peer];
+        self.tally.datagrams += 1;
         if at < link.cut_until || !calm && link.chance.below(1000) < plan.lost {
+            self.tally.lost += 1;
             return Vec::new();
         }
         let copies = if !calm && link.chance.below(1000) < plan.doubled {
@@ -73,9 +99,11 @@ impl World {
         } else {
             1
         };
+        self.tally.doubled += copies - 1;
         (0..copies)
             .map(|_| {
                 let late = !calm && link.chance.below(1000) < plan.late;
+                self.tally.late += u64::from(late);
                 let most = if late {
                     8_000_000
                 } else {
@@ -158,15 +186,14 @@ impl World {
                 }
             },
         };
-        let at = self.stream_arrival(id, peer, true);
-        self.schedule_at(
-            at,
-            Event::ToServer {
+        for (at, bytes) in self.pieces(id, peer, true, bytes) {
+            let event = Event::ToServer {
                 peer,
                 connection: Some(id),
-                bytes: bytes.into(),
-            },
-        );
+                bytes,
+            };
+            self.schedule_at(at, event);
+        }
     }
 
     fn connecting(&self, peer: usize) -> Result<(), Duration> {
@@ -179,11 +206,10 @@ impl World {
         }
     }
 
-    fn next_connection(&self) -> u64 {
-        self.connections
-            .keys()
-            .next_back()
-            .map_or(1, |last| last + 1)
+    /// Never the number of one before: what is still on its way belongs to that.
+    const fn next_connection(&mut self) -> u64 {
+        self.opened += 1;
+        self.opened
     }
 
     fn open(&mut self, id: u64, peer: usize, peer_end: SocketAddr, server_end: SocketAddr) -> u64 {
@@ -192,8 +218,9 @@ impl World {
             peer_end,
             server_end,
             open: true,
-            up: self.at,
-            down: self.at,
+            doomed: false,
+            up: Direction::new(self.at),
+            down: Direction::new(self.at),
         };
         self.connections.insert(id, connection);
         id
@@ -207,13 +234,65 @@ impl World {
         let Some(connection) = self.connections.get_mut(&id) else {
             return arrives;
         };
-        let newest = if up {
-            &mut connection.up
-        } else {
-            &mut connection.down
+        let newest = match up {
+            true => &mut connection.up.newest,
+            false => &mut connection.down.newest,
         };
         *newest = arrives.max(*newest + Duration::from_micros(1));
         *newest
+    }
+
+    /// A stream knows no messages: what is sent at once arrives in pieces, in order.
+    fn pieces(
+        &mut self,
+        id: u64,
+        peer: usize,
+        up: bool,
+        bytes: &[u8],
+    ) -> Vec<(Instant, Arc<[u8]>)> {
+        let mut pieces = Vec::new();
+        let mut rest = bytes;
+        let calm = self.calm;
+        let doomed = self.connections.get_mut(&id);
+        if doomed.is_some_and(|each| std::mem::take(&mut each.doomed) && !calm && bytes.len() > 1) {
+            let length = 1 + self.links[peer].chance.below(bytes.len() as u64 - 1) as usize;
+            let at = self.stream_arrival(id, peer, up);
+            pieces.push((at, bytes[..length].into()));
+            let tear = Event::Tear { connection: id };
+            self.schedule_at(at + Duration::from_micros(1), tear);
+            return pieces;
+        }
+        while !rest.is_empty() {
+            let chance = &mut self.links[peer].chance;
+            let length = match chance.below(3) {
+                0 => 1 + chance.below(rest.len() as u64) as usize,
+                _ => rest.len(),
+            };
+            let (piece, left) = rest.split_at(length);
+            let at = self.stream_arrival(id, peer, up);
+            pieces.push((at, piece.into()));
+            rest = left;
+        }
+        pieces
+    }
+
+    /// The messages that these bytes complete.
+    fn framed(&mut self, id: u64, up: bool, bytes: &[u8]) -> Vec<Vec<u8>> {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return Vec::new();
+        };
+        let framer = match up {
+            true => &mut connection.up.framer,
+            false => &mut connection.down.framer,
+        };
+        framer.push(bytes);
+        let mut messages = Vec::new();
+        while let Some(frame) = framer.next() {
+            if let Frame::Message(message) = frame {
+                messages.push(message.to_vec());
+            }
+        }
+        messages
     }
 
     fn is_open(&self, connection: Option<u64>) -> bool {
@@ -225,6 +304,17 @@ impl World {
         if self.server.life.is_none() || !self.is_open(connection) {
             return;
         }
+        match connection {
+            None => self.message_to_server(peer, None, bytes),
+            Some(id) => {
+                for message in self.framed(id, true, bytes) {
+                    self.message_to_server(peer, connection, &message);
+                }
+            }
+        }
+    }
+
+    fn message_to_server(&mut self, peer: usize, connection: Option<u64>, bytes: &[u8]) {
         if self.refuse_on_the_way(peer, connection, bytes) {
             return;
         }
@@ -283,12 +373,24 @@ impl World {
             self.numbed.insert(peer);
         }
         self.note(|| format!("{peer} <- {} (a proxy)", summary(&out)));
-        let event = Event::ToPeer {
-            peer,
-            connection,
-            bytes: out.into(),
-        };
-        self.schedule(Duration::from_millis(1), event);
+        *self
+            .tally
+            .answers
+            .entry((message.method().name().to_owned(), status))
+            .or_default() += 1;
+        match connection {
+            Some(id) => {
+                self.stream_to_peer(id, &out);
+            }
+            None => {
+                let event = Event::ToPeer {
+                    peer,
+                    connection,
+                    bytes: out.into(),
+                };
+                self.schedule(Duration::from_millis(1), event);
+            }
+        }
         true
     }
 
@@ -316,15 +418,14 @@ impl World {
         else {
             return false;
         };
-        let at = self.stream_arrival(id, peer, false);
-        self.schedule_at(
-            at,
-            Event::ToPeer {
+        for (at, bytes) in self.pieces(id, peer, false, bytes) {
+            let event = Event::ToPeer {
                 peer,
                 connection: Some(id),
-                bytes: bytes.into(),
-            },
-        );
+                bytes,
+            };
+            self.schedule_at(at, event);
+        }
         true
     }
 
@@ -364,6 +465,17 @@ impl World {
         if !self.is_open(connection) {
             return;
         }
+        match connection {
+            None => self.message_to_peer(peer, None, bytes),
+            Some(id) => {
+                for message in self.framed(id, false, bytes) {
+                    self.message_to_peer(peer, connection, &message);
+                }
+            }
+        }
+    }
+
+    fn message_to_peer(&mut self, peer: usize, connection: Option<u64>, bytes: &[u8]) {
         self.note(|| format!("{peer} <- {}", summary(bytes)));
         let from = connection
             .and_then(|id| self.connections.get(&id))
@@ -388,6 +500,9 @@ impl World {
         let odd = peer - self.people.len();
         if let Some(answer) = self.odds[odd].receive(from, bytes) {
             self.send_to_server(peer, false, &answer);
+        }
+        if let Some(what) = self.odds[odd].wronged.take() {
+            self.witness.tell(self.at, &Happening::Misjudged(&what));
         }
     }
 
@@ -418,6 +533,9 @@ impl World {
                 Output::Show(event) => {
                     self.note(|| format!("{number} sees {}", shown(&event)));
                     let wanted = self.people[number].see(&event);
+                    if self.is_traced() {
+                        self.shown.push((self.at, number, event.clone()));
+                    }
                     if wanted {
                         self.schedule(Duration::from_secs(10), Event::TryAgain(number));
                     }
@@ -434,29 +552,43 @@ impl World {
         }
     }
 
-    /// The connections of a peer break; what is on its way is lost. Now and then the peer does not notice.
-    pub(crate) fn break_connections(&mut self, peer: usize) {
-        let broken = self
-            .connections
-            .values_mut()
-            .filter(|each| each.peer == peer && each.open);
-        let ends: Vec<SocketAddr> = broken
-            .map(|connection| {
-                connection.open = false;
-                connection.server_end
-            })
+    /// The connections of a peer break, at once or in the middle of what is sent next.
+    pub(crate) fn break_connections(&mut self, peer: usize, at_once: bool) {
+        let theirs = |each: &Connection| each.peer == peer && each.open;
+        if !at_once {
+            let doomed = self.connections.values_mut().filter(|each| theirs(each));
+            return doomed.for_each(|connection| connection.doomed = true);
+        }
+        let broken: Vec<u64> = (self.connections.iter())
+            .filter(|(_, each)| theirs(each))
+            .map(|(id, _)| *id)
             .collect();
-        for to in ends {
-            if self.calm || self.chance.below(4) > 0 {
-                self.schedule(
-                    Duration::from_millis(1),
-                    Event::Unreachable {
-                        peer,
-                        tcp: true,
-                        to,
-                    },
-                );
-            }
+        for id in broken {
+            self.break_connection(id);
+        }
+    }
+
+    /// What is on its way is lost. Now and then the peer does not notice.
+    pub(crate) fn break_connection(&mut self, id: u64) {
+        let Some(connection) = self.connections.get_mut(&id).filter(|each| each.open) else {
+            return;
+        };
+        connection.open = false;
+        let (peer, to) = (connection.peer, connection.server_end);
+        let pending = connection.up.framer.pending() + connection.down.framer.pending();
+        if pending > 0 {
+            self.tally.torn_connections += 1;
+            self.note(|| {
+                format!("a connection of {peer} breaks after {pending} bytes of a message")
+            });
+        }
+        if self.calm || self.chance.below(4) > 0 {
+            let event = Event::Unreachable {
+                peer,
+                tcp: true,
+                to,
+            };
+            self.schedule(Duration::from_millis(1), event);
         }
     }
 
@@ -474,7 +606,7 @@ impl World {
     /// The server's process is gone, and every connection with it.
     pub(crate) fn close_all_connections(&mut self) {
         for peer in 0..self.links.len() {
-            self.break_connections(peer);
+            self.break_connections(peer, true);
         }
         self.connections.retain(|_, connection| connection.open);
     }

@@ -6,12 +6,16 @@ use std::net::SocketAddr;
 use sip::{Message, Name, response_to};
 
 use crate::document::{document, user};
-use crate::settings::address;
+use crate::plan::Flaw;
+use crate::settings::{BODY_BYTES_MAX, HEAD_BYTES_MAX, address};
 
 /// When an unanswered request is sent again: Timer E of RFC 3261 §17.1.2.2, in milliseconds.
 pub(crate) const AGAIN_MS: [u64; 11] = [
     0, 500, 1500, 3500, 7500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_400,
 ];
+
+/// More than the server takes.
+static LONG_BODY: [u8; BODY_BYTES_MAX as usize + 1] = [b'x'; BODY_BYTES_MAX as usize + 1];
 
 /// The dialog it has or tries to have.
 #[derive(Clone, Debug)]
@@ -38,6 +42,10 @@ pub(crate) struct Odd {
     answered: BTreeSet<String>,
     /// What it answered to each NOTIFY: the same again.
     said: BTreeMap<(String, u32), u16>,
+    /// What its wrong requests deserve to be answered, by branch.
+    deserved: BTreeMap<String, u16>,
+    /// What one of them was answered instead.
+    pub(crate) wronged: Option<String>,
 }
 
 impl Odd {
@@ -52,6 +60,8 @@ impl Odd {
             serial: 0,
             answered: BTreeSet::new(),
             said: BTreeMap::new(),
+            deserved: BTreeMap::new(),
+            wronged: None,
         }
     }
 
@@ -72,13 +82,14 @@ impl Odd {
     }
 
     /// A SUBSCRIBE inside the dialog, if there is one.
-    pub(crate) fn refresh(&mut self) -> Option<Vec<u8>> {
-        let expires = self
+    pub(crate) fn refresh(&mut self, moves: bool) -> Option<Vec<u8>> {
+        let dialog = self
             .dialog
-            .as_ref()
-            .filter(|dialog| dialog.remote_tag.is_some())?
-            .expires;
-        self.subscribe(expires.max(60))
+            .as_mut()
+            .filter(|dialog| dialog.remote_tag.is_some())?;
+        dialog.named ^= moves;
+        let expires = dialog.expires.max(60);
+        self.subscribe(expires)
     }
 
     /// The end of its subscription, if there is one.
@@ -153,6 +164,101 @@ impl Odd {
         bytes
     }
 
+    /// A request that deserves to be refused, in no dialog of its own.
+    pub(crate) fn ask(&mut self, how: Flaw) -> Vec<u8> {
+        self.serial += 1;
+        let (serial, number, local) = (self.serial, self.number, address(self.number));
+        let own = self.identity.as_str();
+        let body = document(own, number, u64::from(serial) + 1_000_000, false);
+        let text = |how: &Flaw| *how == Flaw::PlainText;
+        let (method, whom, fields, body): (_, _, String, &[u8]) = match how {
+            Flaw::NoEvent => ("SUBSCRIBE", own, String::new(), &[]),
+            Flaw::Unacceptable => (
+                "SUBSCRIBE",
+                own,
+                "Event: presence\r\nAccept: text/plain\r\n".into(),
+                &[],
+            ),
+            Flaw::Extension => (
+                "SUBSCRIBE",
+                own,
+                "Event: presence\r\nRequire: telepathy\r\n".into(),
+                &[],
+            ),
+            Flaw::Elsewhere => (
+                "SUBSCRIBE",
+                "sip:alice@elsewhere.example",
+                "Event: presence\r\n".into(),
+                &[],
+            ),
+            Flaw::NoContact | Flaw::NoDialog => {
+                ("SUBSCRIBE", own, "Event: presence\r\n".into(), &[])
+            }
+            Flaw::LongHead => {
+                let padding = "x".repeat(HEAD_BYTES_MAX as usize);
+                (
+                    "SUBSCRIBE",
+                    own,
+                    format!("Event: presence\r\nSubject: {padding}\r\n"),
+                    &[],
+                )
+            }
+            Flaw::PlainText | Flaw::Foreign => {
+                let kind = if text(&how) {
+                    "text/plain"
+                } else {
+                    "application/pidf+xml"
+                };
+                let whom = if text(&how) {
+                    own
+                } else {
+                    "sip:mallory@example.com"
+                };
+                (
+                    "PUBLISH",
+                    whom,
+                    format!("Event: presence\r\nContent-Type: {kind}\r\n"),
+                    &body,
+                )
+            }
+            Flaw::Empty => ("PUBLISH", own, "Event: presence\r\n".into(), &[]),
+            Flaw::LongBody => (
+                "PUBLISH",
+                own,
+                "Event: presence\r\nContent-Type: application/pidf+xml\r\n".into(),
+                &LONG_BODY,
+            ),
+            Flaw::NoTag => (
+                "PUBLISH",
+                own,
+                "Event: presence\r\nSIP-If-Match: 000abc\r\n".into(),
+                &[],
+            ),
+            Flaw::Register => ("REGISTER", own, String::new(), &[]),
+            Flaw::Unknown => ("GOSSIP", own, String::new(), &[]),
+        };
+        let contact = match how {
+            Flaw::NoContact => String::new(),
+            _ => format!("Contact: <sip:odd@{local}>\r\n"),
+        };
+        let to_tag = if how == Flaw::NoDialog {
+            ";tag=000000000001.1"
+        } else {
+            ""
+        };
+        let mut bytes = format!(
+            "{method} {whom} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bKo{number}a{serial};rport\r\n\
+             Max-Forwards: 70\r\nFrom: <{own}>;tag=a{serial}\r\nTo: <{whom}>{to_tag}\r\nCall-ID: odda{number}-{serial}\r\n\
+             CSeq: 1 {method}\r\nExpires: 300\r\n{contact}{fields}Content-Length: {}\r\n\r\n",
+            body.len()
+        )
+        .into_bytes();
+        bytes.extend_from_slice(body);
+        self.deserved
+            .insert(format!("z9hG4bKo{number}a{serial}"), how.status());
+        bytes
+    }
+
     /// What nobody can read, and what nobody can mean.
     pub(crate) fn garbage(&mut self) -> Vec<u8> {
         self.serial += 1;
@@ -208,7 +314,18 @@ impl Odd {
             return Some(out);
         }
         let status = message.status().filter(|status| *status >= 200)?;
-        self.answered.insert(message.via().ok()?.branch?.to_owned());
+        let branch = message.via().ok()?.branch?;
+        // A server that is full or stopping says so to everybody.
+        if let Some(deserved) = self
+            .deserved
+            .get(branch)
+            .filter(|deserved| **deserved != status && status != 503)
+        {
+            self.wronged = Some(format!(
+                "{branch} is answered {status} instead of {deserved}"
+            ));
+        }
+        self.answered.insert(branch.to_owned());
         let success = status < 300;
         if let Some(tag) = message.sip_etag().filter(|_| success) {
             self.entity_tag = Some(tag.to_owned());

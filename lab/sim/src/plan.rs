@@ -102,7 +102,19 @@ pub enum Operation {
         named: bool,
     },
     /// A scripted peer refreshes its subscription.
-    OddRefresh(usize),
+    OddRefresh {
+        /// Which peer.
+        who: usize,
+        /// With another Contact than before.
+        moves: bool,
+    },
+    /// A scripted peer asks for what deserves to be refused.
+    OddAsk {
+        /// Which peer.
+        who: usize,
+        /// What.
+        how: Flaw,
+    },
     /// A scripted peer ends its subscription.
     OddEnd(usize),
     /// A scripted peer publishes for the presentity that it is.
@@ -147,7 +159,12 @@ pub enum Operation {
         lasts_ms: u64,
     },
     /// The connections of a peer break.
-    Break(usize),
+    Break {
+        /// Which peer.
+        who: usize,
+        /// Not in the middle of what is sent next.
+        at_once: bool,
+    },
     /// What becomes of new connections with a peer.
     Connecting {
         /// Which peer.
@@ -183,6 +200,78 @@ pub enum Connecting {
     Stalls,
 }
 
+/// What is wrong with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// SUBSCRIBE without Event: 489.
+    NoEvent,
+    /// SUBSCRIBE that accepts only what there is not: 406.
+    Unacceptable,
+    /// SUBSCRIBE that requires an extension: 420.
+    Extension,
+    /// SUBSCRIBE to somebody elsewhere: 404.
+    Elsewhere,
+    /// SUBSCRIBE without Contact: 400.
+    NoContact,
+    /// SUBSCRIBE in a dialog that never was: 481.
+    NoDialog,
+    /// SUBSCRIBE with a header section over its bound: 513.
+    LongHead,
+    /// PUBLISH of plain text: 415.
+    PlainText,
+    /// PUBLISH for somebody else: 403.
+    Foreign,
+    /// PUBLISH that says nothing: 400.
+    Empty,
+    /// PUBLISH of a body over its bound: 413.
+    LongBody,
+    /// PUBLISH with an entity-tag that never was: 412.
+    NoTag,
+    /// REGISTER: 405.
+    Register,
+    /// A method that nobody knows: 501.
+    Unknown,
+}
+
+impl Flaw {
+    /// Each.
+    pub const ALL: [Self; 14] = [
+        Self::NoEvent,
+        Self::Unacceptable,
+        Self::Extension,
+        Self::Elsewhere,
+        Self::NoContact,
+        Self::NoDialog,
+        Self::LongHead,
+        Self::PlainText,
+        Self::Foreign,
+        Self::Empty,
+        Self::LongBody,
+        Self::NoTag,
+        Self::Register,
+        Self::Unknown,
+    ];
+
+    /// The status that it deserves.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::NoEvent => 489,
+            Self::Unacceptable => 406,
+            Self::Extension => 420,
+            Self::Elsewhere => 404,
+            Self::NoContact | Self::Empty => 400,
+            Self::NoDialog => 481,
+            Self::LongHead => 513,
+            Self::PlainText => 415,
+            Self::Foreign => 403,
+            Self::LongBody => 413,
+            Self::NoTag => 412,
+            Self::Register => 405,
+            Self::Unknown => 501,
+        }
+    }
+}
+
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)
@@ -192,9 +281,11 @@ impl fmt::Display for Operation {
 /// Presentities of the world.
 pub(crate) const USERS: u8 = 3;
 
-/// The answers that standards §1.0 has for clients to recover from.
-pub(crate) const STATUSES: [u16; 14] = [
-    408, 412, 423, 480, 481, 482, 489, 491, 500, 502, 503, 504, 403, 404,
+/// The failures that a SUBSCRIBE or PUBLISH may be answered with: those that this server gives, those that RFC 3903 §4, RFC 6665
+/// §4.1.2 and RFC 5057 §5.1 speak of, and what proxies on the way say.
+pub const STATUSES: [u16; 31] = [
+    400, 401, 403, 404, 405, 406, 407, 408, 410, 412, 413, 415, 420, 421, 423, 480, 481, 482, 483,
+    489, 491, 500, 501, 502, 503, 504, 505, 513, 600, 603, 604,
 ];
 
 impl Plan {
@@ -237,7 +328,20 @@ impl Plan {
                 _ => random.below(150_000_000),
             };
             let operation = plan.operation(&mut random);
+            let again = match operation {
+                // Now and then the next life dies before it has settled, some of them in their first moments.
+                Operation::Crash { down_ms, .. } if random.below(3) == 0 => {
+                    let far = [300, 30_000, 3_000_000][random.below(3) as usize];
+                    Some(at + down_ms * 1000 + random.below(far))
+                }
+                _ => None,
+            };
             plan.operations.push((at, operation));
+            if let Some(again) = again {
+                at = again;
+                let operation = Self::fault(25, &mut random, (0, 0));
+                plan.operations.push((at, operation));
+            }
         }
         plan
     }
@@ -276,19 +380,30 @@ impl Plan {
                     named: random.below(3) == 0,
                 }
             }
-            20 => Operation::OddRefresh(odd),
+            20 => Operation::OddRefresh {
+                who: odd,
+                moves: random.below(3) == 0,
+            },
             21 => Operation::OddEnd(odd),
             22..24 => Operation::OddPublish {
                 who: odd,
                 expires: if random.below(5) == 0 { 0 } else { expires },
                 modify: random.below(2) == 0,
             },
-            24 => Operation::Garbage(odd),
-            kind => Self::fault(kind, random, anybody),
+            24 if random.below(3) == 0 => Operation::Garbage(odd),
+            24 => Operation::OddAsk {
+                who: odd,
+                how: Flaw::ALL[random.below(Flaw::ALL.len() as u64) as usize],
+            },
+            kind => {
+                // Connections are worth breaking where there are any.
+                let streams = self.people.iter().position(|(_, tcp)| *tcp);
+                Self::fault(kind, random, (anybody, streams.unwrap_or(who)))
+            }
         }
     }
 
-    fn fault(kind: u64, random: &mut Random, anybody: usize) -> Operation {
+    fn fault(kind: u64, random: &mut Random, (anybody, streams): (usize, usize)) -> Operation {
         match kind {
             25..29 => Operation::Crash {
                 down_ms: pause(random),
@@ -312,7 +427,10 @@ impl Plan {
                 who: anybody,
                 lasts_ms: random.below(50_000),
             },
-            34 => Operation::Break(anybody),
+            34 => Operation::Break {
+                who: streams,
+                at_once: random.below(3) == 0,
+            },
             35 => Operation::Connecting {
                 who: anybody,
                 how: [Connecting::Works, Connecting::Refused, Connecting::Stalls]

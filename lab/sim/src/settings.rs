@@ -11,6 +11,11 @@ use machine::settings::{
 /// Where the server is.
 pub(crate) const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 5060);
 
+/// The longest header section that the server takes.
+pub(crate) const HEAD_BYTES_MAX: u32 = 4096;
+/// The longest body.
+pub(crate) const BODY_BYTES_MAX: u32 = 4096;
+
 /// Where the peer with this number is.
 pub(crate) fn address(peer: usize) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 1, 1 + peer as u8)), 5060)
@@ -65,7 +70,11 @@ pub(crate) fn settings(number: u64, handling: Handling, interval_ms: u32, named:
             from_is_identity: true,
             ..Identity::default()
         },
-        limits: Limits::default(),
+        limits: Limits {
+            head_bytes_max: HEAD_BYTES_MAX,
+            body_bytes_max: BODY_BYTES_MAX,
+            ..Limits::default()
+        },
         path_mtu: 0,
         hosts: BTreeMap::new(),
     }

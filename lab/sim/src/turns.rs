@@ -88,7 +88,11 @@ impl World {
                 let after = self.server.jitter(300_000);
                 self.schedule(after, Event::Resolved { life, shard, name });
             }
-            Output::Record(event) => self.note(|| format!("  shard {shard}: {event:?}")),
+            Output::Record(cause, event) => self.note(|| {
+                let mut line = format!("  shard {shard}: {}", event.kind().name);
+                event.fields(&mut |name, value| line.push_str(&format!(" {name}={value}")));
+                format!("{line} cause={cause}")
+            }),
         }
     }
 
@@ -126,6 +130,10 @@ impl World {
         bytes.extend_from_slice(&send.body);
         self.note(|| format!("  server sends {}", summary(&bytes)));
         if let Ok(message) = Message::parse(&bytes) {
+            if let Some(status) = message.status() {
+                let to = message.method().name().to_owned();
+                *self.tally.answers.entry((to, status)).or_default() += 1;
+            }
             self.witness.sent(self.at, &message);
         }
         let failed = match send.to {
@@ -354,7 +362,11 @@ impl World {
 
     /// The process dies.
     pub(crate) fn crash(&mut self) {
+        let pending = self.server.disk.pending() as u64;
         let kept = self.server.crash();
+        self.tally.crashes += 1;
+        self.tally.batches_lost += pending - kept.min(pending);
+        self.tally.batches_kept += kept;
         self.note(|| format!("the server dies; the disk keeps {kept} batches more"));
         self.witness.crashed(self.at, kept);
         self.close_all_connections();
@@ -402,6 +414,7 @@ impl World {
                 if hasty { " in haste" } else { "" }
             )
         });
+        self.tally.stops += 1;
         self.witness.stopped(self.at, hasty);
         self.close_all_connections();
         self.schedule(Duration::from_millis(down_ms), Event::Start { shards });

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use events::Happened;
 use machine::settings::Handling;
-use machine::{Instant, Now};
+use machine::{Instant, Key, Now, Op, Record};
 use shard::{Counts, Event, Output};
 use sip::{Message, Name};
 
@@ -28,16 +29,6 @@ pub struct Violation {
     pub what: String,
 }
 
-/// A NOTIFY that was sent.
-#[derive(Clone, Copy, Debug)]
-struct Sent {
-    cseq: u32,
-    since: Instant,
-    answered: bool,
-    /// By a process that is gone.
-    old: bool,
-}
-
 /// Watches the server.
 pub(crate) struct Witness {
     /// The reference.
@@ -51,7 +42,8 @@ pub(crate) struct Witness {
     seen: BTreeSet<RequestId>,
     /// Presentity and watcher of every dialog.
     parties: BTreeMap<DialogId, (String, String)>,
-    sent: BTreeMap<DialogId, Sent>,
+    /// Requests whose 2xx has left: what they are granted counts from the first time.
+    acknowledged: BTreeSet<RequestId>,
 }
 
 /// One input of a shard and everything that came of it.
@@ -75,7 +67,7 @@ impl Default for Witness {
             requests: BTreeMap::new(),
             seen: BTreeSet::new(),
             parties: BTreeMap::new(),
-            sent: BTreeMap::new(),
+            acknowledged: BTreeSet::new(),
         }
     }
 }
@@ -110,16 +102,13 @@ impl Witness {
             .message
             .filter(|message| message.is_request())
             .and_then(read_request);
-        let request = request.map(|request| self.remember(request, turn.message));
+        let request = request.map(|request| self.remember(request));
         let heard = turn
             .message
             .filter(|message| !message.is_request())
             .and_then(read_answer);
         if let Some((dialog, cseq, status)) = &heard {
             let leg = &format!("{dialog}|{}", notifier_tag(turn.message));
-            if let Some(sent) = self.sent.get_mut(dialog).filter(|sent| sent.cseq == *cseq) {
-                sent.answered |= *status >= 200;
-            }
             self.tell(
                 turn.at,
                 &Happening::Heard {
@@ -132,11 +121,11 @@ impl Witness {
         let mut changes = Vec::new();
         self.refreshed(turn, request.as_ref(), &mut changes);
         for output in turn.outputs {
-            if let Output::Record(event) = output {
-                let heard = heard.as_ref().map(|(dialog, _, _)| dialog);
-                self.recorded(turn, request.as_ref(), heard, event, &mut changes);
+            if let Output::Record(_, Event::Events(happened)) = output {
+                self.recorded(turn, request.as_ref(), happened, &mut changes);
             }
         }
+        self.written(turn, &mut changes);
         let mut presentities = BTreeSet::new();
         for change in &changes {
             match change {
@@ -161,31 +150,30 @@ impl Witness {
         }
     }
 
-    fn remember(&mut self, mut request: Request, message: Option<&Message<'_>>) -> Request {
+    fn remember(&mut self, mut request: Request) -> Request {
         request.again = !self.seen.insert(request.id.clone());
-        if request.method == "SUBSCRIBE"
-            && !request.in_dialog
-            && let Some(message) = message
-        {
-            let watcher = message
-                .from()
-                .map(|from| from.uri.to_owned())
-                .unwrap_or_default();
-            let parties = (message.request_uri().to_owned(), watcher);
+        if request.method == "SUBSCRIBE" && !request.in_dialog {
+            let parties = (request.presentity.clone(), request.from.clone());
             self.parties.insert(request.dialog.clone(), parties);
         }
         self.requests.insert(request.id.clone(), request.clone());
         request
     }
 
-    /// What the turn decided is in its first batch that somebody waits for.
+    /// What the turn decided is in its first batch that somebody waits for, else in one that nobody does: it may be lost then.
     fn decided(&mut self, turn: &Turn<'_>, changes: Vec<Change>) {
         let mut changes = Some(changes);
+        let awaited = |output: &Output| matches!(output, Output::Commit(batch) if !batch.lazy);
+        let some_awaited = turn.outputs.iter().any(awaited);
         for output in turn.outputs {
             let Output::Commit(batch) = output else {
                 continue;
             };
-            let these = if batch.lazy { None } else { changes.take() };
+            let these = if batch.lazy && some_awaited {
+                None
+            } else {
+                changes.take()
+            };
             let place = (batch.shard, batch.sequence);
             self.model.decide(Some(place), these.unwrap_or_default());
         }
@@ -198,59 +186,107 @@ impl Witness {
         &mut self,
         turn: &Turn<'_>,
         request: Option<&Request>,
-        heard: Option<&DialogId>,
-        event: &Event,
+        happened: &Happened,
         changes: &mut Vec<Change>,
     ) {
-        match event {
-            Event::PublicationStored {
-                presentity,
-                entity_tag,
-            } => {
-                if let Some(request) = request {
-                    self.published(turn, request, (presentity, entity_tag), changes);
-                }
-            }
-            Event::PublicationEnded { presentity, why } => match (*why, request) {
-                ("removed", Some(request)) => {
-                    changes.push(Change::Effect(request.id.clone()));
-                    changes.extend(request.if_match.clone().map(Change::Unpublished));
-                }
-                _ => match self.lapsing_publication(turn.at, presentity, changes) {
-                    Some(tag) => changes.push(Change::Unpublished(tag)),
-                    None => {
-                        let what = format!("a publication of {presentity}");
-                        self.tell(turn.at, &Happening::LapsedEarly(&what));
-                    }
+        match (happened, request) {
+            (
+                Happened::PublicationStored {
+                    presentity,
+                    entity_tag,
+                    ..
                 },
-            },
-            Event::SubscriptionBegan {
-                presentity,
-                watcher,
-            } => {
-                let Some(request) = request else { return };
+                Some(request),
+            ) => self.published(turn, request, (presentity, entity_tag), changes),
+            (Happened::PublicationEnded { why: "removed", .. }, Some(request)) => {
+                changes.push(Change::Effect(request.id.clone()));
+                changes.extend(request.if_match.clone().map(Change::Unpublished));
+            }
+            (
+                Happened::SubscriptionBegan {
+                    presentity,
+                    watcher,
+                    ..
+                },
+                Some(request),
+            ) => {
                 changes.push(Change::Effect(request.id.clone()));
                 let dialog = Dialog {
-                    presentity: presentity.clone(),
-                    watcher: watcher.clone(),
+                    key: put(turn, b'S'),
+                    presentity: presentity.to_string(),
+                    watcher: watcher.to_string(),
                     lasts: self.lasts(turn, request),
                     ending: false,
                 };
                 changes.push(Change::Subscribed(request.dialog.clone(), dialog));
             }
-            Event::SubscriptionEnded {
-                presentity,
-                watcher,
-                why,
-            } => {
-                self.subscription_ended(
-                    turn,
-                    (request, heard),
-                    (presentity, watcher, why),
-                    changes,
-                );
+            (Happened::SubscriptionEnded { why: "timeout", .. }, Some(request)) => {
+                changes.push(Change::Effect(request.id.clone()));
             }
-            Event::MessageDropped { .. } | Event::RequestRefused { .. } => {}
+            (
+                Happened::SubscriptionEnded {
+                    presentity,
+                    watcher,
+                    why,
+                },
+                None,
+            ) if why.starts_with("NOTIFY") || *why == "next hop not found" => {
+                let gave_up = Happening::GaveUp {
+                    presentity,
+                    watcher,
+                    why,
+                };
+                self.tell(turn.at, &gave_up);
+            }
+            _ => {}
+        }
+    }
+
+    /// What ends is known by its key in the store: an event tells whose it was, but not which.
+    fn written(&mut self, turn: &Turn<'_>, changes: &mut Vec<Change>) {
+        let gone_already = |changes: &[Change], tag: &String| {
+            changes.iter().any(|change| match change {
+                Change::Published(_, replaced) => replaced.as_ref() == Some(tag),
+                Change::Unpublished(other) => other == tag,
+                _ => false,
+            })
+        };
+        for record in records(turn) {
+            let kind = match &record.op {
+                Op::Put(_) => continue,
+                Op::Append(bytes) => bytes.first().copied().unwrap_or_default(),
+                Op::Remove => 0,
+            };
+            let live = &self.model.live;
+            let publication = live
+                .publications
+                .values()
+                .find(|each| each.key == Some(record.key) && !gone_already(changes, &each.tag));
+            let dialog = (live.dialogs.iter()).find(|(_, each)| each.key == Some(record.key));
+            match (kind, publication, dialog) {
+                (b'g' | 0, Some(publication), _) => {
+                    let early = turn.at < publication.lasts.earliest;
+                    let what = format!(
+                        "publication {} of {}",
+                        publication.tag, publication.presentity
+                    );
+                    changes.push(Change::Unpublished(publication.tag.clone()));
+                    if early {
+                        self.tell(turn.at, &Happening::LapsedEarly(&what));
+                    }
+                }
+                (b'e', _, Some((id, dialog))) => {
+                    let timer = turn.message.is_none() && ends_by_timeout(&record.op);
+                    let early = timer && !dialog.ending && turn.at < dialog.lasts.earliest;
+                    let what = format!("subscription {id} to {}", dialog.presentity);
+                    changes.push(Change::Ending(id.clone()));
+                    if early {
+                        self.tell(turn.at, &Happening::LapsedEarly(&what));
+                    }
+                }
+                (b'f' | 0, _, Some((id, _))) => changes.push(Change::Ended(id.clone())),
+                _ => {}
+            }
         }
     }
 
@@ -275,100 +311,14 @@ impl Witness {
             body.map(Bytes::copy_from_slice),
             replaced,
         );
+        publication.key = publication.key.or_else(|| put(turn, b'P'));
         changes.push(Change::Effect(request.id.clone()));
-        publication.by.push(request.id.clone());
         changes.push(Change::Published(publication, request.if_match.clone()));
-    }
-
-    fn lapsing_publication(
-        &self,
-        at: Instant,
-        presentity: &str,
-        changes: &[Change],
-    ) -> Option<String> {
-        // Two may lapse in one turn; the second is then not the first once more.
-        let mut model_state = self.model.live.publications.clone();
-        for change in changes {
-            if let Change::Unpublished(tag) = change {
-                model_state.remove(tag);
-            }
-        }
-        crate::model::lapsing_publication(&model_state, at, presentity)
     }
 
     fn lasts(&self, turn: &Turn<'_>, request: &Request) -> Lasts {
         let granted = request.expires.unwrap_or(GRANTED_MAX).min(GRANTED_MAX);
         Lasts::of(turn.at, turn.now.wall, granted)
-    }
-
-    fn subscription_ended(
-        &mut self,
-        turn: &Turn<'_>,
-        because: (Option<&Request>, Option<&DialogId>),
-        (presentity, watcher, why): (&str, &str, &str),
-        changes: &mut Vec<Change>,
-    ) {
-        let is_theirs = |id: &DialogId| {
-            self.parties
-                .get(id)
-                .is_some_and(|both| (both.0.as_str(), both.1.as_str()) == (presentity, watcher))
-        };
-        match (why, because) {
-            ("timeout", (Some(request), _)) => {
-                changes.push(Change::Effect(request.id.clone()));
-                changes.push(Change::Ending(request.dialog.clone()));
-            }
-            ("timeout", _) => match self
-                .model
-                .lapsing_dialog(turn.at, presentity, watcher, changes)
-            {
-                Some(id) => changes.push(Change::Ending(id)),
-                None => {
-                    let what = format!("a subscription of {watcher} to {presentity}");
-                    self.tell(turn.at, &Happening::LapsedEarly(&what));
-                }
-            },
-            ("rejected" | "deactivated" | "noresource", _) => {
-                let ended = |id: &DialogId| {
-                    changes
-                        .iter()
-                        .any(|change| matches!(change, Change::Ending(other) if other == id))
-                };
-                let next = self
-                    .model
-                    .live
-                    .dialogs
-                    .iter()
-                    .find(|(id, dialog)| !dialog.ending && is_theirs(id) && !ended(id))
-                    .map(|(id, _)| id.clone());
-                changes.extend(next.map(Change::Ending));
-            }
-            ("NOTIFY refused", (_, Some(dialog))) => changes.push(Change::Ended(dialog.clone())),
-            _ => {
-                // It was unanswered for long: the one that is unanswered for longest.
-                let theirs = self.model.live.dialogs.keys().filter(|id| is_theirs(id));
-                let unanswered = theirs
-                    .filter(|id| {
-                        self.sent
-                            .get(*id)
-                            .is_none_or(|sent| sent.old || !sent.answered)
-                    })
-                    .min_by_key(|id| match self.sent.get(*id) {
-                        Some(sent) => (sent.answered, sent.old, sent.since),
-                        None => (true, true, turn.at),
-                    })
-                    .cloned();
-                changes.extend(unanswered.map(Change::Ended));
-                self.tell(
-                    turn.at,
-                    &Happening::GaveUp {
-                        presentity,
-                        watcher,
-                        why,
-                    },
-                );
-            }
-        }
     }
 
     /// A refresh is decided when it is written and not refused: no event tells of it.
@@ -381,8 +331,12 @@ impl Witness {
         }) else {
             return;
         };
-        let refused =
-            |output: &Output| matches!(output, Output::Record(Event::RequestRefused { .. }));
+        let refused = |output: &Output| {
+            matches!(
+                output,
+                Output::Record(_, Event::Shard(shard::Happened::RequestRefused { .. }))
+            )
+        };
         let written = |output: &Output| matches!(output, Output::Commit(batch) if !batch.lazy);
         if turn.outputs.iter().any(refused) || !turn.outputs.iter().any(written) {
             return;
@@ -401,16 +355,6 @@ impl Witness {
     pub(crate) fn sent(&mut self, at: Instant, message: &Message<'_>) {
         if message.is_request() {
             if let Some(notify) = self.read_notify(message) {
-                let sent = Sent {
-                    cseq: notify.cseq,
-                    since: at,
-                    answered: false,
-                    old: false,
-                };
-                let known = self.sent.entry(notify.dialog.clone()).or_insert(sent);
-                if known.cseq != notify.cseq || known.old {
-                    *known = sent;
-                }
                 self.tell(at, &Happening::Notified(&notify));
             }
             return;
@@ -434,6 +378,7 @@ impl Witness {
         if (200..300).contains(&status) {
             self.model.promised(&request.id);
             match request.method.as_str() {
+                _ if !self.acknowledged.insert(request.id.clone()) => {}
                 "PUBLISH" => self.model.publication_acknowledged(at, &tag),
                 "SUBSCRIBE" => self.model.subscription_acknowledged(at, &request.dialog),
                 _ => {}
@@ -445,6 +390,7 @@ impl Witness {
                 request: &request,
                 status,
                 tag: &tag,
+                expires: message.expires().ok().flatten(),
             },
         );
     }
@@ -474,8 +420,7 @@ impl Witness {
     pub(crate) fn crashed(&mut self, at: Instant, kept: u64) {
         let pending = self.model.pending();
         self.model.crashed(kept);
-        self.seen.clear();
-        self.sent.values_mut().for_each(|sent| sent.old = true);
+        self.forget_life();
         self.tell(at, &Happening::Crashed { pending });
     }
 
@@ -483,9 +428,15 @@ impl Witness {
     pub(crate) fn stopped(&mut self, at: Instant, hasty: bool) {
         let pending = self.model.pending() as u64;
         self.model.crashed(pending);
-        self.seen.clear();
-        self.sent.values_mut().for_each(|sent| sent.old = true);
+        self.forget_life();
         self.tell(at, &Happening::Stopped { hasty });
+    }
+
+    fn forget_life(&mut self) {
+        self.seen.clear();
+        // From here on the wall clock tells when it lapses, whenever the answer leaves.
+        self.acknowledged
+            .extend(self.model.live.effects.iter().cloned());
     }
 
     /// A process is about to restore its state.
@@ -510,6 +461,26 @@ impl Witness {
     }
 }
 
+/// What a turn has the store do, in order.
+fn records<'t>(turn: &Turn<'t>) -> impl Iterator<Item = &'t Record> {
+    turn.outputs.iter().flat_map(|output| match output {
+        Output::Commit(batch) => batch.records.as_slice(),
+        _ => &[],
+    })
+}
+
+/// The key of the object of this kind that the turn began.
+fn put(turn: &Turn<'_>, kind: u8) -> Option<Key> {
+    let is_it =
+        |record: &&Record| matches!(&record.op, Op::Put(bytes) if bytes.first() == Some(&kind));
+    records(turn).find(is_it).map(|record| record.key)
+}
+
+/// Of a subscription's last record: the second byte says why.
+fn ends_by_timeout(op: &Op) -> bool {
+    matches!(op, Op::Append(bytes) if bytes.get(1) == Some(&0))
+}
+
 fn read_id(message: &Message<'_>) -> Option<RequestId> {
     let essentials = message.essentials().ok()?;
     Some(format!(
@@ -529,6 +500,8 @@ fn read_request(message: &Message<'_>) -> Option<Request> {
         id: read_id(message)?,
         method: message.method().name().to_owned(),
         if_match: message.header_text(Name::SipIfMatch).map(ToOwned::to_owned),
+        presentity: message.to().ok()?.uri.to_owned(),
+        from: message.from().ok()?.uri.to_owned(),
         dialog: format!("{}|{from_tag}", message.call_id().ok()?),
         in_dialog: message.to().ok()?.tag().is_some(),
         expires: message.expires().ok()?,

@@ -18,6 +18,7 @@ use crate::person::Person;
 use crate::plan::{Operation, Plan};
 use crate::server::Server;
 use crate::settings::settings;
+use crate::tally::Tally;
 use crate::witness::{Violation, Witness};
 
 /// Something that will happen.
@@ -57,6 +58,8 @@ pub(crate) enum Event {
         token: u64,
         why: Undeliverable,
     },
+    /// A connection breaks.
+    Tear { connection: u64 },
     /// The disk has written one batch.
     Written { life: u32 },
     /// A shard learns of it.
@@ -114,6 +117,10 @@ pub struct Outcome {
     pub trace: Vec<String>,
     /// How long it was in the world.
     pub lasted: Duration,
+    /// What the world did to those who live in it.
+    pub tally: Tally,
+    /// What people's programs showed, where a trace was asked for: when, whose, what.
+    pub shown: Vec<(Instant, usize, agent::Event)>,
 }
 
 /// Longer than every back-off of a client, of the server, and every refusal that is remembered.
@@ -135,6 +142,8 @@ pub struct World {
     pub(crate) odds: Vec<Odd>,
     pub(crate) links: Vec<Link>,
     pub(crate) connections: BTreeMap<u64, Connection>,
+    /// How many connections there were.
+    pub(crate) opened: u64,
     pub(crate) witness: Witness,
     pub(crate) broken: Broken,
     pub(crate) chance: Random,
@@ -152,6 +161,8 @@ pub struct World {
     pub(crate) handled: BTreeSet<u64>,
     pub(crate) unrepeated: BTreeMap<(String, u32), shard::Send>,
     pub(crate) numbed: BTreeSet<usize>,
+    pub(crate) tally: Tally,
+    pub(crate) shown: Vec<(Instant, usize, agent::Event)>,
     trace: Option<Vec<String>>,
 }
 
@@ -180,6 +191,7 @@ impl World {
             odds,
             links,
             connections: BTreeMap::new(),
+            opened: 0,
             witness: Witness::default(),
             broken: Broken::new(breakage),
             chance: Random::new(plan.seed ^ 0xc4ac_e000),
@@ -193,6 +205,8 @@ impl World {
             handled: BTreeSet::new(),
             unrepeated: BTreeMap::new(),
             numbed: BTreeSet::new(),
+            tally: Tally::default(),
+            shown: Vec::new(),
             trace: traced.then(Vec::new),
             plan,
         }
@@ -212,6 +226,8 @@ impl World {
         self.calm_down();
         self.end();
         Outcome {
+            tally: self.tally,
+            shown: self.shown,
             violations: self.witness.violations,
             trace: self.trace.unwrap_or_default(),
             lasted: self.at.since(begin),
@@ -274,6 +290,9 @@ impl World {
         }
         let busy =
             |person: &&Person| !person.agent.is_idle() || person.agent.poll_timeout().is_some();
+        remains.agents = (self.people.iter().enumerate())
+            .map(|(number, person)| (number, person.agent.remembered()))
+            .collect();
         remains.busy = (self.people.iter().enumerate())
             .filter(|(_, person)| busy(person))
             .map(|(number, _)| number)
@@ -289,6 +308,10 @@ impl World {
                 line()
             ));
         }
+    }
+
+    pub(crate) const fn is_traced(&self) -> bool {
+        self.trace.is_some()
     }
 
     pub(crate) fn schedule(&mut self, after: Duration, event: Event) {
@@ -393,6 +416,7 @@ impl World {
                 bytes,
             } => self.reach_peer(peer, connection, &bytes),
             Event::Unreachable { peer, tcp, to } => self.person_unreachable(peer, tcp, to),
+            Event::Tear { connection } => self.break_connection(connection),
             Event::Start { shards } => {
                 if self.server.life.is_none() {
                     self.start_server(shards);
@@ -523,7 +547,8 @@ impl World {
                 who,
                 Some(self.odds[who].watch(whom, expires, answers, named)),
             ),
-            Operation::OddRefresh(who) => (who, self.odds[who].refresh()),
+            Operation::OddRefresh { who, moves } => (who, self.odds[who].refresh(moves)),
+            Operation::OddAsk { who, how } => (who, Some(self.odds[who].ask(how))),
             Operation::OddEnd(who) => (who, self.odds[who].end()),
             Operation::OddPublish {
                 who,
@@ -568,7 +593,7 @@ impl World {
             Operation::Cut { who, lasts_ms } => {
                 self.links[who].cut_until = self.at + Duration::from_millis(lasts_ms);
             }
-            Operation::Break(who) => self.break_connections(who),
+            Operation::Break { who, at_once } => self.break_connections(who, at_once),
             Operation::Connecting { who, how } => self.links[who].connecting = how,
             Operation::DiskFull { lasts_ms } => {
                 self.full_until = self.at + Duration::from_millis(lasts_ms);
@@ -578,7 +603,10 @@ impl World {
             Operation::DiskSlow { lasts_ms } => {
                 self.slow_until = self.at + Duration::from_millis(lasts_ms);
             }
-            Operation::WallStep { by_ms } => self.server.step_wall(by_ms),
+            Operation::WallStep { by_ms } => {
+                self.tally.wall_steps += 1;
+                self.server.step_wall(by_ms);
+            }
             _ => {}
         }
     }

@@ -1,12 +1,54 @@
 //! A server that is broken on purpose is caught, each time by the checker whose promise it breaks.
 
-use sim::{Breakage, Plan, run, shrink};
+use sim::{Breakage, Plan, checkers, run, shrink};
 
 /// Enough stories for every kind of breakage to show.
 const SEEDS: u64 = 60;
 
+/// Every way to be broken.
+const BREAKAGES: [Breakage; 15] = [
+    Breakage::ForgetsPublications,
+    Breakage::ForgetsSubscriptions,
+    Breakage::SendsBeforeCommit,
+    Breakage::ActsTwice,
+    Breakage::SkipsWatchers,
+    Breakage::RepeatsNotifies,
+    Breakage::CountsBackwards,
+    Breakage::TellsOldStates,
+    Breakage::TellsEverybody,
+    Breakage::ForgetsTheTime,
+    Breakage::EndsTwice,
+    Breakage::LeavesUnanswered,
+    Breakage::KeepsEverything,
+    Breakage::Misjudges,
+    Breakage::GivesUp,
+];
+
+/// Whose promise that breaks.
+const fn checker_of(breakage: Breakage) -> &'static str {
+    match breakage {
+        Breakage::None => "",
+        Breakage::ForgetsPublications
+        | Breakage::ForgetsSubscriptions
+        | Breakage::SendsBeforeCommit => "forgotten",
+        Breakage::ActsTwice => "once",
+        Breakage::SkipsWatchers => "final view",
+        Breakage::RepeatsNotifies => "news",
+        Breakage::CountsBackwards => "sequence",
+        Breakage::TellsOldStates => "order",
+        Breakage::TellsEverybody => "privacy",
+        Breakage::ForgetsTheTime => "expiry",
+        Breakage::EndsTwice => "terminal",
+        Breakage::LeavesUnanswered => "transactions",
+        Breakage::KeepsEverything => "gone",
+        Breakage::Misjudges => "judgement",
+        Breakage::GivesUp => "recovery",
+    }
+}
+
 #[track_caller]
-fn is_caught(breakage: Breakage, checker: &str) -> u64 {
+fn is_caught(breakage: Breakage) -> u64 {
+    let checker = checker_of(breakage);
     let complains = |seed: u64, breakage| {
         let outcome = run(Plan::of(seed), breakage, false);
         outcome
@@ -22,78 +64,97 @@ fn is_caught(breakage: Breakage, checker: &str) -> u64 {
 }
 
 #[test]
+fn every_checker_has_a_broken_server_to_catch() {
+    for checker in checkers() {
+        let broken = BREAKAGES
+            .iter()
+            .any(|breakage| checker_of(*breakage) == checker.name());
+        assert!(
+            broken,
+            "nothing shows that {} sees anything",
+            checker.name()
+        );
+    }
+}
+
+#[test]
+fn a_refusal_for_another_reason() {
+    is_caught(Breakage::Misjudges);
+}
+
+#[test]
 fn a_forgotten_publication() {
-    is_caught(Breakage::ForgetsPublications, "forgotten");
+    is_caught(Breakage::ForgetsPublications);
 }
 
 #[test]
 fn a_forgotten_subscription() {
-    is_caught(Breakage::ForgetsSubscriptions, "forgotten");
+    is_caught(Breakage::ForgetsSubscriptions);
 }
 
 #[test]
 fn an_answer_before_the_commit() {
-    is_caught(Breakage::SendsBeforeCommit, "forgotten");
+    is_caught(Breakage::SendsBeforeCommit);
 }
 
 #[test]
 fn a_request_that_acts_twice() {
-    is_caught(Breakage::ActsTwice, "once");
+    is_caught(Breakage::ActsTwice);
 }
 
 #[test]
 fn a_skipped_watcher() {
-    is_caught(Breakage::SkipsWatchers, "final view");
+    is_caught(Breakage::SkipsWatchers);
 }
 
 #[test]
 fn a_repeated_notify() {
-    is_caught(Breakage::RepeatsNotifies, "news");
+    is_caught(Breakage::RepeatsNotifies);
 }
 
 #[test]
 fn numbers_that_go_back() {
-    is_caught(Breakage::CountsBackwards, "sequence");
+    is_caught(Breakage::CountsBackwards);
 }
 
 #[test]
 fn an_old_state() {
-    is_caught(Breakage::TellsOldStates, "order");
+    is_caught(Breakage::TellsOldStates);
 }
 
 #[test]
 fn a_state_for_everybody() {
-    is_caught(Breakage::TellsEverybody, "privacy");
+    is_caught(Breakage::TellsEverybody);
 }
 
 #[test]
 fn a_late_expiry() {
-    is_caught(Breakage::ForgetsTheTime, "expiry");
+    is_caught(Breakage::ForgetsTheTime);
 }
 
 #[test]
 fn a_second_end() {
-    is_caught(Breakage::EndsTwice, "terminal");
+    is_caught(Breakage::EndsTwice);
 }
 
 #[test]
 fn a_request_without_an_answer() {
-    is_caught(Breakage::LeavesUnanswered, "transactions");
+    is_caught(Breakage::LeavesUnanswered);
 }
 
 #[test]
 fn what_stays_on_disk() {
-    is_caught(Breakage::KeepsEverything, "gone");
+    is_caught(Breakage::KeepsEverything);
 }
 
 #[test]
 fn a_client_that_gives_up() {
-    is_caught(Breakage::GivesUp, "recovery");
+    is_caught(Breakage::GivesUp);
 }
 
 #[test]
 fn a_failing_story_gets_short_and_still_fails() {
-    let seed = is_caught(Breakage::ForgetsPublications, "forgotten");
+    let seed = is_caught(Breakage::ForgetsPublications);
     let plan = Plan::of(seed);
     let short = shrink(&plan, Breakage::ForgetsPublications, "forgotten");
     assert!(short.operations.len() <= 4, "{:#?}", short.operations);

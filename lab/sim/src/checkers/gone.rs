@@ -36,6 +36,9 @@ impl Checker for Gone {
                 return Err(format!("shard {index} still remembers {remembered}"));
             }
         }
+        if let Some((who, remembered)) = remains.agents.iter().find(|(_, left)| *left > 0) {
+            return Err(format!("the program of {who} still remembers {remembered}"));
+        }
         if remains.deadlines > 0 {
             return Err(format!(
                 "{} shards still wait for something",

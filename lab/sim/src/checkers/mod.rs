@@ -4,6 +4,7 @@ mod expiry;
 mod final_view;
 mod forgotten;
 mod gone;
+mod judgement;
 mod news;
 mod once;
 mod order;
@@ -39,6 +40,7 @@ pub fn all() -> Vec<Box<dyn Checker>> {
         Box::<news::News>::default(),
         Box::<terminal::Terminal>::default(),
         Box::<expiry::Expiry>::default(),
+        Box::<judgement::Judgement>::default(),
         Box::<transactions::Transactions>::default(),
         Box::<recovery::Recovery>::default(),
         Box::<final_view::FinalView>::default(),

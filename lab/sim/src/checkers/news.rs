@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use machine::Instant;
+use machine::settings::Handling;
 
 use super::Checker;
 use crate::happening::{Happening, Notify};
@@ -64,8 +65,10 @@ impl News {
     fn restarted(&mut self, pending: bool, model: &Model) {
         // Something changed that she was not told yet.
         let behind = |track: &Track| match (&track.presentity, &track.watcher, &track.accepted) {
-            (Some(presentity), Some(watcher), Some((_, body))) => {
+            (Some(presentity), Some(watcher), Some((state, body))) => {
+                let pending = model.decision(presentity, watcher) == Handling::Confirm;
                 *body != model.seen_by(presentity, watcher)
+                    || pending != state.starts_with("pending")
             }
             _ => true,
         };
@@ -76,7 +79,8 @@ impl News {
             .map(|track| track.presentity.clone())
             .collect();
         for track in self.dialogs.values_mut() {
-            track.unrecorded |= pending || unsettled.contains(&track.presentity);
+            track.unrecorded |=
+                pending || track.unanswered || unsettled.contains(&track.presentity);
         }
     }
 }
@@ -102,13 +106,17 @@ impl Checker for News {
                 request,
                 status: 200..=299,
                 tag,
+                ..
             } if request.method == "SUBSCRIBE"
                 && self.granted.insert(request.id.clone(), ()).is_none() =>
             {
-                self.dialogs
+                let track = self
+                    .dialogs
                     .entry(format!("{}|{tag}", request.dialog))
-                    .or_default()
-                    .asked = true;
+                    .or_default();
+                track.asked = true;
+                track.presentity = Some(request.presentity.clone());
+                track.watcher = Some(request.from.clone());
             }
             Happening::Heard { leg, cseq, status } => {
                 if let Some(track) = self.dialogs.get_mut(*leg)

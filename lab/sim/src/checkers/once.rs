@@ -1,7 +1,6 @@
 //! No request, however often its bytes arrive and whatever crashes between, takes effect twice.
 //!
-//! As long as it may be a retransmission: 64·T1. The network of the world carries nothing that is older. Exempt after a start: a
-//! request to publish what its client has replaced since, by a request that this one must have been answered before.
+//! As long as it may be a retransmission: 64·T1. The network of the world carries nothing that is older.
 
 use std::collections::BTreeMap;
 
@@ -34,15 +33,14 @@ impl Checker for Once {
         model: &Model,
     ) -> Result<(), String> {
         match happening {
-            Happening::Effect(id)
-                if model.live.effects.contains(*id) && !model.live.superseded.contains(*id) =>
-            {
+            Happening::Effect(id) if model.live.effects.contains(*id) => {
                 Err(format!("{id} takes effect twice"))
             }
             Happening::Answered {
                 request,
                 status: 200..=299,
                 tag,
+                ..
             } => {
                 let granted = self
                     .granted
@@ -51,7 +49,7 @@ impl Checker for Once {
                 // A fetch is not stored: after a crash it is looked at anew, and nothing is done twice.
                 let reads =
                     request.expires == Some(0) && request.if_match.is_none() && !request.in_dialog;
-                if granted != tag && !reads && !model.live.superseded.contains(&request.id) {
+                if granted != tag && !reads {
                     return Err(format!(
                         "{} is answered with {granted}, then {tag}",
                         request.id

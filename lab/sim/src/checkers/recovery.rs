@@ -36,7 +36,7 @@ impl Checker for Recovery {
                     Event::Ended {
                         end:
                             End::Refused {
-                                status: 491 | 500 | 503 | 504,
+                                status: 480 | 491 | 500 | 502 | 503 | 504,
                                 ..
                             },
                         ..

@@ -85,11 +85,12 @@ impl Checker for Terminal {
                 request,
                 status: 200..=299,
                 tag,
+                ..
             } if request.method == "SUBSCRIBE" => {
-                let track = self
-                    .dialogs
-                    .entry(format!("{}|{tag}", request.dialog))
-                    .or_default();
+                let leg = format!("{}|{tag}", request.dialog);
+                let both = (request.presentity.clone(), request.from.clone());
+                self.watchers.entry(leg.clone()).or_insert(both);
+                let track = self.dialogs.entry(leg).or_default();
                 track.granted = true;
                 track.fetch |= !request.in_dialog && request.expires == Some(0);
             }
