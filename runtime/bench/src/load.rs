@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use machine::Instant;
 use node::Clock;
-use transport::socket::Poller;
 
 use crate::process::{self, Cpu, Drops, Usage};
-use crate::wire::{Outbox, Wire};
+use crate::wire::{Gather, Outbox, Wire};
 use crate::world::{Act, Counted, World};
 
 /// How often progress is told.
@@ -19,10 +18,6 @@ const SETTLE: Duration = Duration::from_millis(150);
 const OPEN_MAX: usize = 20_000;
 /// What is later than this waited for the server, not for our own next look at the clock.
 const LATE: Duration = Duration::from_millis(2);
-
-/// An open loop looks at its sockets no more often than this: at some 10 000 operations a second each message would wake us
-/// up, at more than the server spends on it. So much may be ours in its latencies.
-const GATHER: Duration = Duration::from_micros(100);
 
 /// Whom it is done to.
 #[derive(Clone, Debug)]
@@ -51,9 +46,22 @@ pub(crate) enum Work {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pace {
     /// As soon as fewer than so many are under way.
-    Closed { window: usize },
+    Closed {
+        window: usize,
+        /// What is under way keeps the server busy while we gather.
+        gathers: bool,
+    },
     /// So many a second.
     Open { per_second: f64 },
+}
+
+impl Pace {
+    const fn gathers(self) -> bool {
+        match self {
+            Self::Closed { gathers, .. } => gathers,
+            Self::Open { .. } => true,
+        }
+    }
 }
 
 /// When it is measured; without, until the work is done.
@@ -88,10 +96,7 @@ pub(crate) struct Load {
     clock: Clock,
     pub(crate) processes: Vec<u32>,
     ports: Vec<u16>,
-    /// Waits for nothing but time.
-    pause: Poller,
-    /// When something was looked for last.
-    looked: Instant,
+    gather: Gather,
 }
 
 impl Load {
@@ -102,8 +107,7 @@ impl Load {
             .map(|address| address.port())
             .collect();
         Self {
-            looked: clock.monotonic(),
-            pause: Poller::default(),
+            gather: Gather::default(),
             outbox: Outbox::new(wire.addresses().len()),
             world,
             wire,
@@ -152,8 +156,9 @@ impl Load {
                 let (done, rate) = self.progress(work, begin.as_ref(), end, first, now);
                 tell(done, rate);
             }
-            if matches!(pace, Pace::Open { .. }) {
-                self.gather()?;
+            if pace.gathers() {
+                self.wire.flush(&mut self.outbox)?;
+                self.gather.pause(self.clock.monotonic())?;
             }
             self.turn(now, next_due(pace, first, issued, more))?;
         }
@@ -178,7 +183,7 @@ impl Load {
     ) -> bool {
         loop {
             let (may, began) = match pace {
-                Pace::Closed { window } => (self.world.in_flight() < window, now),
+                Pace::Closed { window, .. } => (self.world.in_flight() < window, now),
                 Pace::Open { per_second } => {
                     let due = due(first, *issued, per_second);
                     let began = if now.since(due) > LATE { due } else { now };
@@ -199,17 +204,6 @@ impl Load {
         }
     }
 
-    /// Sends what waits, and lets a moment pass since the last look.
-    fn gather(&mut self) -> io::Result<()> {
-        self.wire.flush(&mut self.outbox)?;
-        let left = (self.looked + GATHER).since(self.clock.monotonic());
-        if left.is_zero() {
-            Ok(())
-        } else {
-            self.pause.wait(Some(left))
-        }
-    }
-
     /// Sends, waits, receives, looks at timers.
     fn turn(&mut self, now: Instant, due: Option<Instant>) -> io::Result<()> {
         self.wire.flush(&mut self.outbox)?;
@@ -218,7 +212,7 @@ impl Load {
         let now = self.clock.monotonic();
         self.wire.wait(wake.since(now), &self.outbox)?;
         let now = self.clock.monotonic();
-        self.looked = now;
+        self.gather.looked(now);
         let (world, outbox) = (&mut self.world, &mut self.outbox);
         self.wire
             .receive(|arrived| world.handle(&arrived, now, outbox))?;
