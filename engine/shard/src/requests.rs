@@ -256,7 +256,7 @@ impl Shard {
         if !self.settings.identity.from_is_identity {
             return Err(Rejection::new(403, "Nobody trusted asserts who is asking"));
         }
-        let from = request.from()?;
+        let from = request.essentials()?.from;
         self.directory
             .canonical_of(&from)
             .filter(|canonical| canonical.len() <= ADDRESS_BYTES_MAX)
@@ -329,7 +329,8 @@ impl Shard {
         transaction: TransactionKey,
     ) -> Result<(), Rejection> {
         Self::refuse_body(request)?;
-        let to_tag = request.to()?.tag();
+        // Well formed, so what was read leniently is what stands there.
+        let to_tag = request.essentials()?.to.tag();
         let change = self.last_change(request);
         let settings = self.settings.clone();
         let origin = self.origin(flow, request);
@@ -444,27 +445,28 @@ impl Shard {
         let via = request.via().ok()?;
         let names_sent_by = uri.host.eq_ignore_ascii_case(via.host)
             && uri.port.unwrap_or(5060) == via.port.unwrap_or(5060);
-        let address = uri
-            .address()
-            .map(|ip| SocketAddr::new(ip.to_canonical(), uri.port.unwrap_or(5060)));
         if flow.transport == Transport::Tcp {
             let wants_tcp = uri
                 .param("transport")
                 .is_none_or(|transport| transport.eq_ignore_ascii_case("tcp"));
+            let address = uri
+                .address()
+                .map(|ip| SocketAddr::new(ip.to_canonical(), uri.port.unwrap_or(5060)));
             let peer = SocketAddr::new(flow.peer.ip().to_canonical(), flow.peer.port());
             return Some(wants_tcp && (names_sent_by || address == Some(peer)));
         }
-        // A Contact equal to the only Via's sent-by, which the source shows to be translated.
-        let translated = via.address().map(|ip| ip.to_canonical())
-            != Some(flow.peer.ip().to_canonical())
-            || via.port.unwrap_or(5060) != flow.peer.port();
-        let only = request.via_count() == 1;
         let nat = self
             .settings
             .listeners
             .get(usize::from(flow.listener.0))
             .is_some_and(|listener| listener.nat);
-        Some(nat && !routed && only && names_sent_by && translated && via.rport().is_some())
+        // A Contact equal to the only Via's sent-by, which the source shows to be translated.
+        let translated = || {
+            via.address().map(|ip| ip.to_canonical()) != Some(flow.peer.ip().to_canonical())
+                || via.port.unwrap_or(5060) != flow.peer.port()
+        };
+        let named = nat && !routed && names_sent_by && via.rport().is_some();
+        Some(named && translated() && request.via_count() == 1)
     }
 
     #[expect(
