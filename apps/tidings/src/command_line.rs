@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::bench;
-use crate::{fetch, publish, watch};
+use crate::commands::{bench, ladder};
+use crate::{fetch, publish, rules, watch};
 
 /// A SIP presence server: publish, compose, notify.
 #[derive(Debug, Parser)]
@@ -41,14 +41,14 @@ pub(crate) enum Command {
     Store(Anything),
     /// XCAP client (not built yet)
     Xcap(Anything),
-    /// Presence rules (not built yet)
-    Rules(Anything),
+    /// Presence rules: what they let a watcher see
+    Rules(rules::Arguments),
     /// Call flows against this or any implementation (not built yet)
     Interop(Anything),
     /// Load a server, and say what it costs and what was wrong
     Bench(bench::Bench),
-    /// A ladder from a capture (not built yet)
-    Ladder(Anything),
+    /// Draw what `serve --trace-ladder` recorded (captures are not built yet)
+    Ladder(ladder::Ladder),
     /// One user's messages, live (not built yet)
     Trace(Anything),
 }
@@ -78,6 +78,9 @@ pub(crate) struct Serve {
     /// Refuse a store of an older version instead of taking it forward
     #[arg(long)]
     pub(crate) no_upgrade: bool,
+    /// Draw every message and event into this file while it runs: a picture (.svg), a trace (.jsonl), or text
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace_ladder: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -25,12 +25,43 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: Arguments) -> u8 {
     let clock = Clock::new();
-    let terminal = Terminal::new(clock);
-    let resource = std::slice::from_ref(&arguments.aor);
-    let driver = match arguments.options.driver(&terminal, clock, resource, None) {
-        Ok(driver) => driver,
+    let mut terminal = Terminal::new(clock);
+    let fetched = match once(&arguments.options, &terminal, clock, &arguments.aor, None) {
+        Ok(fetched) => fetched,
         Err(code) => return code,
     };
+    let shown = &arguments.aor.shown;
+    let mut code = exit::NO_ANSWER;
+    if let Some(notified) = &fetched.notified {
+        code = show(&mut terminal, &arguments, notified, fetched.pending);
+    }
+    if let Some((refused, message)) = fetched.refused {
+        terminal.talk(&format!("{shown}: {message}"));
+        code = refused;
+    }
+    code
+}
+
+/// What one SUBSCRIBE with Expires 0 brought.
+#[derive(Default)]
+pub(crate) struct Fetched {
+    /// The NOTIFY, if one came.
+    pub(crate) notified: Option<Notified>,
+    /// RFC 3265's 202, or Subscription-State itself: nobody has decided yet.
+    pub(crate) pending: bool,
+    /// Why it went wrong, and with which exit code.
+    pub(crate) refused: Option<(u8, String)>,
+}
+
+/// Fetches once. `itself`: who asks where `--as` does not say; the exit code of what has been told already, else what came.
+pub(crate) fn once(
+    options: &ClientOptions,
+    terminal: &Terminal,
+    clock: Clock,
+    aor: &Aor,
+    itself: Option<&Aor>,
+) -> Result<Fetched, u8> {
+    let driver = options.driver(terminal, clock, std::slice::from_ref(aor), itself)?;
     let server = driver
         .addresses
         .first()
@@ -38,91 +69,79 @@ pub(crate) fn run(arguments: Arguments) -> u8 {
     let mut fetching = Fetching {
         terminal: Terminal::new(clock),
         server,
-        aor: arguments.aor,
-        json: arguments.json,
-        trace: arguments.options.trace,
-        pending: false,
-        notified: None,
-        code: exit::NO_ANSWER,
+        uri: aor.uri.clone(),
+        trace: options.trace,
+        fetched: Fetched::default(),
     };
-    match drive(&terminal, &driver, &mut fetching) {
-        Ok(()) => fetching.code,
-        Err(code) => code,
+    drive(terminal, &driver, &mut fetching)?;
+    Ok(fetching.fetched)
+}
+
+/// Shows a document, or why there is none; the exit code.
+fn show(terminal: &mut Terminal, arguments: &Arguments, notified: &Notified, pending: bool) -> u8 {
+    let body = &*notified.body;
+    let rejected = notified
+        .reason
+        .as_deref()
+        .is_some_and(|reason| reason.eq_ignore_ascii_case("rejected"));
+    if !body.is_empty() {
+        if arguments.json {
+            let state = if pending { "pending" } else { "active" };
+            let summary = Summary::read(body, &BOUNDS).ok();
+            let time = terminal.wall_millis();
+            let object = document_object(
+                &arguments.aor.uri,
+                time,
+                state,
+                None,
+                notified.content_type.as_deref(),
+                body,
+                summary.as_ref(),
+            );
+            terminal.data(&object.to_string());
+        } else {
+            terminal.document(body);
+        }
+    }
+    let why = match (rejected, pending, body.is_empty()) {
+        (true, ..) => Some("refused: rejected"),
+        (_, true, _) => Some("pending: nobody has decided yet whether we may see it"),
+        (_, _, true) => Some("no document came: pending, or nothing to see"),
+        _ => None,
+    };
+    if let Some(why) = why {
+        terminal.talk(&format!("{}: {why}", arguments.aor.shown));
+        exit::REFUSED
+    } else {
+        exit::DONE
     }
 }
 
 struct Fetching {
     terminal: Terminal,
     server: String,
-    aor: Aor,
-    json: bool,
+    uri: String,
     trace: bool,
-    /// RFC 3265's 202, or Subscription-State itself: nobody has decided yet.
-    pending: bool,
-    /// The NOTIFY: shown at the end, since a 2xx that comes after it tells what it is worth.
-    notified: Option<Notified>,
-    code: u8,
+    /// Judged at the end only, since a 2xx that comes after the NOTIFY tells what it is worth.
+    fetched: Fetched,
 }
 
-struct Notified {
+/// A NOTIFY.
+pub(crate) struct Notified {
     phase: Phase,
     reason: Option<String>,
     content_type: Option<String>,
-    body: Bytes,
-}
-
-impl Fetching {
-    fn show(&mut self, notified: &Notified) {
-        let body = &*notified.body;
-        self.pending |= notified.phase == Phase::Pending;
-        let rejected = notified
-            .reason
-            .as_deref()
-            .is_some_and(|reason| reason.eq_ignore_ascii_case("rejected"));
-        if !body.is_empty() {
-            if self.json {
-                let state = if self.pending { "pending" } else { "active" };
-                let summary = Summary::read(body, &BOUNDS).ok();
-                let time = self.terminal.wall_millis();
-                let object = document_object(
-                    &self.aor.uri,
-                    time,
-                    state,
-                    None,
-                    notified.content_type.as_deref(),
-                    body,
-                    summary.as_ref(),
-                );
-                self.terminal.data(&object.to_string());
-            } else {
-                self.terminal.document(body);
-            }
-        }
-        let why = match (rejected, self.pending, body.is_empty()) {
-            (true, ..) => Some("refused: rejected"),
-            (_, true, _) => Some("pending: nobody has decided yet whether we may see it"),
-            (_, _, true) => Some("no document came: pending, or nothing to see"),
-            _ => None,
-        };
-        self.code = if why.is_some() {
-            exit::REFUSED
-        } else {
-            exit::DONE
-        };
-        if let Some(why) = why {
-            self.terminal.talk(&format!("{}: {why}", self.aor.shown));
-        }
-    }
+    pub(crate) body: Bytes,
 }
 
 impl Handler for Fetching {
     fn begin(&mut self, agent: &mut Agent, now: Instant) {
-        agent.watch(now, &self.aor.uri, 0);
+        agent.watch(now, &self.uri, 0);
     }
 
     fn event(&mut self, _agent: &mut Agent, _now: Instant, event: Event) {
         match event {
-            Event::Accepted { status, .. } => self.pending |= status == 202,
+            Event::Accepted { status, .. } => self.fetched.pending |= status == 202,
             Event::Notified {
                 phase,
                 reason,
@@ -130,7 +149,7 @@ impl Handler for Fetching {
                 body,
                 ..
             } => {
-                self.notified = Some(Notified {
+                self.fetched.notified = Some(Notified {
                     phase,
                     reason,
                     content_type,
@@ -138,22 +157,18 @@ impl Handler for Fetching {
                 });
             }
             Event::Ended { end, .. } => {
-                if let Some(notified) = self.notified.take() {
-                    self.show(&notified);
-                }
+                let fetched = &mut self.fetched;
+                let phase = fetched.notified.as_ref().map(|notified| notified.phase);
+                fetched.pending |= phase == Some(Phase::Pending);
                 let (code, message) = verdict(&end, &self.server);
-                if let Some(message) = message {
-                    self.code = code;
-                    self.terminal
-                        .talk(&format!("{}: {message}", self.aor.shown));
-                }
+                fetched.refused = message.map(|message| (code, message));
             }
             Event::Again { .. } | Event::Published { .. } => {}
         }
     }
 
     fn give_up(&mut self) -> bool {
-        self.notified.is_none()
+        self.fetched.notified.is_none()
     }
 
     fn trace(&mut self, direction: Direction, hop: Hop, bytes: &[u8]) {

@@ -9,6 +9,7 @@ mod commands;
 mod exit;
 mod fetch;
 mod publish;
+mod rules;
 mod serve;
 mod terminal;
 mod watch;
@@ -50,10 +51,10 @@ fn run(command: Command) -> u8 {
         Command::User(_) => commands::not_built("user"),
         Command::Store(_) => commands::not_built("store"),
         Command::Xcap(_) => commands::not_built("xcap"),
-        Command::Rules(_) => commands::not_built("rules"),
+        Command::Rules(arguments) => rules::run(arguments),
         Command::Interop(_) => commands::not_built("interop"),
         Command::Bench(arguments) => commands::bench::run(&arguments),
-        Command::Ladder(_) => commands::not_built("ladder"),
+        Command::Ladder(arguments) => commands::ladder::run(&arguments),
         Command::Trace(_) => commands::not_built("trace"),
     }
 }

@@ -33,7 +33,7 @@ machine::schema! {
         StateChanged = "state.changed", counted "tidings_states_changed_total" {
             /// Canonical address of record.
             presentity: Arc<str>,
-            /// How many watchers are owed a NOTIFY for it.
+            /// How many watchers are owed a NOTIFY for it: those who may see it.
             watchers: u32,
         }
         /// A subscription began (RFC 6665 §4.2.1).

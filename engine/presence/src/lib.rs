@@ -3,6 +3,7 @@
 //! Gives: one document valid by the schemas, or why a document is refused.
 //! Never: publications, subscriptions, who may see what, the time of day (it comes as an argument).
 
+pub mod authorization;
 pub mod composition;
 pub mod package;
 

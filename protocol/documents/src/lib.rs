@@ -5,11 +5,14 @@
 
 pub mod capabilities;
 pub mod cipid;
+pub mod common_policy;
 pub mod data_model;
 pub mod identity;
 pub mod oma_pres;
 pub mod pidf;
+pub mod pres_rules;
 pub mod rpid;
+pub mod schema;
 pub mod shape;
 pub mod timed_status;
 pub mod timestamp;

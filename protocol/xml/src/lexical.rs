@@ -125,6 +125,11 @@ pub(crate) fn attribute_value(raw: &str) -> Result<Cow<'_, str>, (usize, Flaw)> 
     Ok(Cow::Owned(value))
 }
 
+/// What an attribute value stands for; none: it cannot stand in one.
+pub fn unescape(raw: &str) -> Option<String> {
+    attribute_value(raw).ok().map(Cow::into_owned)
+}
+
 /// XML 1.0 §2.11: CR LF and CR become LF.
 pub(crate) fn push_text(out: &mut String, raw: &str) {
     let mut rest = raw;
