@@ -13,20 +13,21 @@ impl Fingerprint {
         let Ok(essentials) = request.essentials() else {
             return Self(0);
         };
-        let mut text = Vec::with_capacity(256);
-        let parts = [
-            essentials.via.branch.unwrap_or_default(),
-            essentials.via.sent_by(),
-            essentials.call_id,
-            essentials.from.tag().unwrap_or_default(),
-            essentials.cseq.method.name(),
+        let number = essentials.cseq.number.to_be_bytes();
+        let pieces: [&[u8]; 11] = [
+            essentials.via.branch.unwrap_or_default().as_bytes(),
+            b"\0",
+            essentials.via.sent_by().as_bytes(),
+            b"\0",
+            essentials.call_id.as_bytes(),
+            b"\0",
+            essentials.from.tag().unwrap_or_default().as_bytes(),
+            b"\0",
+            essentials.cseq.method.name().as_bytes(),
+            b"\0",
+            &number,
         ];
-        for part in parts {
-            text.extend_from_slice(part.as_bytes());
-            text.push(0);
-        }
-        text.extend_from_slice(&essentials.cseq.number.to_be_bytes());
-        Self(partitioner.hash(&text).max(1))
+        Self(partitioner.hash_of(pieces).max(1))
     }
 }
 

@@ -293,7 +293,7 @@ fn read_subscription(
         Dialog::from_bytes(fields.bytes()?).ok_or(Unreadable("a dialog that does not read"))?;
     let (salt, cseq_base, cseq_starts, sent) =
         (fields.u32()?, fields.u32()?, fields.u32()?, fields.u32()?);
-    let origin = read_origin(fields.bytes()?)?;
+    let origin = read_origin(fields.bytes()?)?.into();
     let refreshed = Refreshed::read(fields)?;
     Ok(Subscription {
         key,
@@ -381,7 +381,7 @@ fn apply(subscription: &mut Subscription, appended: &[u8]) -> Result<bool, Unrea
     let mut fields = Decoder::new(appended);
     match fields.u8()? {
         b'r' => {
-            subscription.origin = read_origin(fields.bytes()?)?;
+            subscription.origin = read_origin(fields.bytes()?)?.into();
             let refreshed = Refreshed::read(&mut fields)?;
             subscription.remote_cseq = refreshed.remote_cseq;
             subscription.granted = refreshed.granted;

@@ -348,10 +348,7 @@ impl Model {
         live.sort_by_key(|publication| publication.order);
         let sources: Vec<Source<'_>> = live
             .iter()
-            .map(|publication| Source {
-                body: &publication.body,
-                accepted: publication.accepted,
-            })
+            .map(|publication| Source::new(&publication.body, publication.accepted))
             .collect();
         Bytes::from((presence::PRESENCE.compose)(presentity, &sources))
     }
