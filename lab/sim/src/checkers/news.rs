@@ -5,6 +5,7 @@
 //! server, unless the 200 of every watcher of that presentity was on record. (`expires` counts down by itself and is no news.)
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use machine::Instant;
 use machine::settings::Handling;
@@ -36,7 +37,12 @@ pub(super) struct News {
     dialogs: BTreeMap<DialogId, Track>,
     /// SUBSCRIBEs whose 2xx has left: a repeated 2xx asks for nothing.
     granted: BTreeMap<String, ()>,
+    /// When the server started last.
+    started: Instant,
 }
+
+/// What a start owes has left after so long: a name was looked up, an interval has passed.
+const OWED_MAX: Duration = Duration::from_secs(10);
 
 impl News {
     fn notified(&mut self, notify: &Notify) -> Result<(), String> {
@@ -62,7 +68,9 @@ impl News {
     }
 
     /// The server starts anew: whose 200 may not be on record?
-    fn restarted(&mut self, pending: bool, model: &Model) {
+    fn restarted(&mut self, at: Instant, pending: bool, model: &Model) {
+        // Two starts in a row: what the first owed had not left yet.
+        let hasty = at.since(self.started) < OWED_MAX;
         // Something changed that she was not told yet.
         let behind = |track: &Track| match (&track.presentity, &track.watcher, &track.accepted) {
             (Some(presentity), Some(watcher), Some((state, body))) => {
@@ -75,7 +83,10 @@ impl News {
         let unsettled: Vec<Option<String>> = self
             .dialogs
             .values()
-            .filter(|track| !track.over && (track.unanswered || track.asked || behind(track)))
+            .filter(|track| {
+                let owed = track.unanswered || track.asked || hasty && track.unrecorded;
+                !track.over && (owed || behind(track))
+            })
             .map(|track| track.presentity.clone())
             .collect();
         for track in self.dialogs.values_mut() {
@@ -94,12 +105,7 @@ impl Checker for News {
         "No NOTIFY says nothing new, but the answer to a SUBSCRIBE and, after a start, one whose 200 was not on record."
     }
 
-    fn see(
-        &mut self,
-        _at: Instant,
-        happening: &Happening<'_>,
-        model: &Model,
-    ) -> Result<(), String> {
+    fn see(&mut self, at: Instant, happening: &Happening<'_>, model: &Model) -> Result<(), String> {
         match happening {
             Happening::Notified(notify) => return self.notified(notify),
             Happening::Answered {
@@ -133,8 +139,9 @@ impl Checker for News {
                     }
                 }
             }
-            Happening::Crashed { pending } => self.restarted(*pending > 0, model),
-            Happening::Stopped { hasty } => self.restarted(*hasty, model),
+            Happening::Crashed { pending } => self.restarted(at, *pending > 0, model),
+            Happening::Stopped { hasty } => self.restarted(at, *hasty, model),
+            Happening::Started { .. } => self.started = at,
             _ => {}
         }
         Ok(())
