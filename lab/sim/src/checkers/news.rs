@@ -4,7 +4,7 @@
 //! the NOTIFY that answers a SUBSCRIBE; one that follows a NOTIFY which was not answered 2xx; and one after a start of the
 //! server, unless the 200 of every watcher of that presentity was on record. (`expires` counts down by itself and is no news.)
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use machine::Instant;
@@ -80,7 +80,13 @@ impl News {
             }
             _ => true,
         };
-        let unsettled: Vec<Option<String>> = self
+        // A subscription of which its watcher never heard, and that the disk has nevertheless.
+        let unheard = model.live.dialogs.iter().filter(|(id, dialog)| {
+            let leg = self.dialogs.range(format!("{id}|")..).next();
+            !dialog.ending && !leg.is_some_and(|(leg, _)| leg.starts_with(id.as_str()))
+        });
+        let unheard = unheard.map(|(_, dialog)| Some(dialog.presentity.clone()));
+        let unsettled: BTreeSet<Option<String>> = self
             .dialogs
             .values()
             .filter(|track| {
@@ -88,6 +94,7 @@ impl News {
                 !track.over && (owed || behind(track))
             })
             .map(|track| track.presentity.clone())
+            .chain(unheard)
             .collect();
         for track in self.dialogs.values_mut() {
             track.unrecorded |=
