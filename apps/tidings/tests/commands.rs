@@ -159,6 +159,18 @@ fn http_get(address: &str, path: &str) -> String {
 }
 
 /// Asks by UDP what the server can do.
+fn admin_get(socket: &Path, path: &str) -> String {
+    let mut stream = std::os::unix::net::UnixStream::connect(socket).unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
 fn options(server: SocketAddr) -> String {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -333,6 +345,29 @@ fn check_prints_the_demo_without_a_file() {
         out.contains("limits.publications_per_user_max = 64"),
         "{out}"
     );
+}
+
+#[test]
+fn what_happened_is_counted_and_told_on_the_admin_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), ANY);
+    let sip = server.line("sip").rsplit(' ').next().unwrap().to_owned();
+    options(sip.parse().unwrap());
+    let (_, json, _) = run(folder.path(), &["status", "--json"]);
+    let status: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(status["requests_accepted"], 1);
+    let metrics = admin_get(&folder.path().join("tidings-data/admin.sock"), "/metrics");
+    assert!(
+        metrics.starts_with("HTTP/1.1 200 ")
+            && metrics.contains("content-type: application/openmetrics-text; version=1.0.0")
+            && metrics.contains(
+                "\ntidings_requests_accepted_total{method=\"OPTIONS\",status=\"200\"} 1\n"
+            )
+            && metrics.ends_with("# EOF\n"),
+        "{metrics}"
+    );
+    server.signal(Signal::TERM);
+    assert_eq!(server.end().0, 0);
 }
 
 #[test]

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use crate::answer::Rejection;
 use crate::fingerprint::{LastChange, Maker};
+use crate::happened::Happened;
+use crate::publisher::Operation;
 use crate::resource::Publication;
-use crate::state::{APPENDS_MAX, Context, Done, EventState, Happened, RETRANSMISSIONS_LAST, Timer};
+use crate::state::{APPENDS_MAX, Context, Done, EventState, RETRANSMISSIONS_LAST, Timer};
 use crate::stored::Encoder;
 use crate::subscription::seconds_left;
 
@@ -252,8 +254,9 @@ impl EventState {
             self.resources[slot as usize].published = true;
             self.put_resource(slot, false);
         }
+        let published = self.published(slot, index, Operation::Initial);
         self.changed(slot);
-        self.published(slot, index)
+        published
     }
 
     fn modify_publication(
@@ -280,8 +283,9 @@ impl EventState {
         let index = publications.len() - 1;
         self.grant(now, slot, index, expires);
         self.rewrite_publication(now, slot, index);
+        let published = self.published(slot, index, Operation::Modify);
         self.changed(slot);
-        self.published(slot, index)
+        published
     }
 
     /// RFC 3903 §6: a refresh extends, gives a new tag, changes nothing that a watcher could see.
@@ -312,7 +316,7 @@ impl EventState {
                 .end();
             self.append(publication.key, record);
         }
-        self.published(slot, index)
+        self.published(slot, index, Operation::Refresh)
     }
 
     fn remove_publication(
@@ -328,8 +332,10 @@ impl EventState {
         self.publications -= 1;
         let partition = publication.key.partition();
         let name = self.resources[slot as usize].name.clone();
-        self.happened
-            .push_back(Happened::Unpublished(name, "removed"));
+        self.happens(Happened::PublicationEnded {
+            presentity: name,
+            why: "removed",
+        });
         // Remembered a little while: the same request again, after a crash, gets the same answer.
         self.append(
             publication.key,
@@ -363,8 +369,10 @@ impl EventState {
         let name = resource.name.clone();
         let publication = resource.publications.remove(index);
         self.publications -= 1;
-        self.happened
-            .push_back(Happened::Unpublished(name, "expired"));
+        self.happens(Happened::PublicationEnded {
+            presentity: name,
+            why: "expired",
+        });
         let granted = Duration::from_secs(u64::from(publication.granted));
         if self.may_come_again(now, publication.change, publication.expires_at - granted) {
             // The wall clock was set forward: remembered like a removal, or a copy of the request would publish once more.
@@ -454,17 +462,23 @@ impl EventState {
         self.put(publication.key, record);
     }
 
-    fn published(&mut self, slot: u32, index: usize) -> Published {
+    fn published(&mut self, slot: u32, index: usize, operation: Operation) -> Published {
         let resource = &self.resources[slot as usize];
         let publication = &resource.publications[index];
         let tag = entity_tag(publication.key.partition(), publication.entity_tag);
-        self.happened
-            .push_back(Happened::Published(resource.name.clone(), tag.clone()));
-        Published {
-            entity_tag: tag,
+        let published = Published {
+            entity_tag: tag.clone(),
             expires: publication.granted,
             key: Some(publication.key),
-        }
+        };
+        let stored = Happened::PublicationStored {
+            presentity: resource.name.clone(),
+            operation,
+            entity_tag: tag,
+            expires: published.expires,
+        };
+        self.happens(stored);
+        published
     }
 }
 

@@ -266,6 +266,17 @@ pub enum State {
     Terminated(&'static str),
 }
 
+impl State {
+    /// The state's name, as written in Subscription-State.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Active(_) => "active",
+            Self::Pending(_) => "pending",
+            Self::Terminated(_) => "terminated",
+        }
+    }
+}
+
 /// Our tag of a dialog: partition, number, and 32 bits that a stranger cannot guess (RFC 3261 §19.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tag {

@@ -7,6 +7,7 @@ pub mod answer;
 pub mod compositor;
 pub mod dialog;
 pub mod fingerprint;
+mod happened;
 pub mod notifier;
 pub mod package;
 pub mod resource;
@@ -18,8 +19,9 @@ pub mod subscription;
 
 pub use answer::Rejection;
 pub use compositor::Published;
+pub use happened::Happened;
 pub use notifier::Subscribed;
-pub use state::{Context, Counts, EventState, Happened};
+pub use state::{Context, Counts, EventState};
 
 mod back_off;
 pub mod publisher;

@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use machine::settings::{Handling, Presence, Profile};
-use machine::{Instant, Key, Now, Op, Record, Wall};
+use machine::{Cause, Instant, Key, Now, Op, Record, Wall};
 use sip::{Message, Name};
 
 use crate::answer::Rejection;
 use crate::dialog::{Dialog, Tag, contact_of};
 use crate::fingerprint::{LastChange, Maker};
+use crate::happened::Happened;
 use crate::package::Package;
-use crate::state::{APPENDS_MAX, Context, Done, EventState, Happened, RETRANSMISSIONS_LAST, Timer};
+use crate::state::{APPENDS_MAX, Context, Done, EventState, RETRANSMISSIONS_LAST, Timer};
 use crate::stored::Encoder;
 use crate::subscription::{Origin, Owed, Phase, Reason, Subscription};
 
@@ -192,6 +193,7 @@ impl EventState {
             },
             appends: 0,
             owed: Owed::Nothing,
+            cause: Cause::NONE,
             queued: false,
             answered: 0,
             answered_pending: false,
@@ -205,17 +207,13 @@ impl EventState {
             expiry: None,
         };
         let tag = subscription.tag();
-        let (name, watcher) = (
-            self.resources[resource as usize].name.clone(),
-            subscription.watcher.clone(),
-        );
         let slot = self.insert(subscription);
         if expires > 0 {
             self.resources[resource as usize].asked = self.subscriptions[slot as usize].asked;
             self.grant_subscription(context.now, slot, expires);
             self.put_subscription(slot);
-            self.happened.push_back(Happened::Subscribed(name, watcher));
         }
+        self.say_begun(slot, expires);
         self.owe(slot, Owed::AtOnce);
         tag
     }
@@ -307,6 +305,7 @@ impl EventState {
         } else {
             self.append_refresh(slot)
         }
+        self.say_refreshed(slot, expires);
         // RFC 6665 §4.2.1.2: a refresh is answered with the whole state again.
         self.owe(slot, Owed::AtOnce);
         Ok(Subscribed {
@@ -394,13 +393,16 @@ impl EventState {
     fn end_began(&mut self, slot: u32) {
         let subscription = &mut self.subscriptions[slot as usize];
         let (timer, phase) = (subscription.expiry.take(), subscription.phase);
-        let watcher = subscription.watcher.clone();
-        let name = self.resources[subscription.resource as usize].name.clone();
         self.cancel_timer(timer);
         self.uncover(slot);
         if let Phase::Ending(reason) = phase {
-            self.happened
-                .push_back(Happened::Unsubscribed(name, watcher, reason.name()));
+            self.happens_to(slot, self.cause, |presentity, watcher| {
+                Happened::SubscriptionEnded {
+                    presentity,
+                    watcher,
+                    why: reason.name(),
+                }
+            });
         }
         self.owe(slot, Owed::AtOnce);
     }
@@ -441,11 +443,11 @@ impl EventState {
             self.subscriptions[moved as usize].place = subscription.place;
         }
         if let Some(why) = why.filter(|_| subscription.stored) {
-            self.happened.push_back(Happened::Unsubscribed(
-                name,
-                subscription.watcher.clone(),
+            self.happens(Happened::SubscriptionEnded {
+                presentity: name,
+                watcher: subscription.watcher.clone(),
                 why,
-            ));
+            });
         }
         self.forget(now, &subscription);
         self.settle(&subscription);

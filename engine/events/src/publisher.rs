@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
+use machine::happening::{AsValue, Value};
 use machine::{Instant, Random};
 
 use crate::back_off::BackOff;
@@ -83,6 +84,17 @@ pub enum Operation {
     Modify,
     /// SIP-If-Match, Expires 0.
     Remove,
+}
+
+impl AsValue for Operation {
+    fn as_value(&self) -> Value<'_> {
+        Value::Word(match self {
+            Self::Initial => "initial",
+            Self::Refresh => "refresh",
+            Self::Modify => "modify",
+            Self::Remove => "remove",
+        })
+    }
 }
 
 /// What the owner does or shows.

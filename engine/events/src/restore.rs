@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use machine::settings::{Handling, ListenerId, Presence, Transport};
-use machine::{Instant, Key, Now, Wall};
+use machine::{Cause, Instant, Key, Now, Wall};
 
 use crate::dialog::Dialog;
 use crate::fingerprint::{Fingerprint, LastChange, Maker};
@@ -320,6 +320,7 @@ fn read_subscription(
         maker: Maker::default(),
         appends: 0,
         owed: Owed::Nothing,
+        cause: Cause::NONE,
         queued: false,
         answered: 0,
         answered_pending: false,

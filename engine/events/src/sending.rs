@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use machine::settings::Handling;
-use machine::{Instant, Key, Now};
+use machine::{Cause, Instant, Key, Now};
 use transaction::{ClientDue, NonInviteClient, Told};
 
 use crate::dialog::{Branch, NotifyHead};
+use crate::happened::Happened;
 use crate::notifier::{handling_byte, key_of};
 use crate::resource::{AnsweredByAll, View};
 use crate::state::{EventState, RETRANSMISSIONS_LAST, Timer};
@@ -38,6 +39,8 @@ pub struct Notify {
     pub head: Vec<u8>,
     /// The shared body.
     pub body: Bytes,
+    /// What it came of.
+    pub cause: Cause,
 }
 
 /// No failing watcher is tried more often than this; doubled each time up to five minutes.
@@ -48,6 +51,7 @@ impl EventState {
     pub(crate) fn owe(&mut self, slot: u32, owed: Owed) {
         let subscription = &mut self.subscriptions[slot as usize];
         subscription.owed = subscription.owed.max(owed);
+        subscription.cause = self.cause;
         let resource = &mut self.resources[subscription.resource as usize];
         if !std::mem::replace(&mut subscription.open, true) {
             resource.open += 1;
@@ -87,6 +91,7 @@ impl EventState {
             self.resources[slot as usize].answered.digest = 0;
             self.put_resource(slot, false);
         }
+        let mut watchers = 0;
         for index in 0..self.resources[slot as usize].subscriptions.len() {
             let subscription = self.resources[slot as usize].subscriptions[index];
             let Subscription {
@@ -94,8 +99,14 @@ impl EventState {
             } = self.subscriptions[subscription as usize];
             if handling == Handling::Allow && phase == Phase::Live {
                 self.owe(subscription, Owed::Change);
+                watchers += 1;
             }
         }
+        let presentity = self.resources[slot as usize].name.clone();
+        self.happens(Happened::StateChanged {
+            presentity,
+            watchers,
+        });
     }
 
     /// Whether anything is owed that could leave now.
@@ -158,6 +169,15 @@ impl EventState {
         }
         if let Some(at) = earliest.filter(|at| *at > now.monotonic) {
             self.wake_at(slot, at);
+            let wait_ms = at.since(now.monotonic).as_millis() as u64;
+            let cause = self.subscriptions[slot as usize].cause;
+            self.happens_to(slot, cause, |presentity, watcher| {
+                Happened::NotifyDeferred {
+                    presentity,
+                    watcher,
+                    wait_ms,
+                }
+            });
             return None;
         }
         Some(key)
@@ -268,6 +288,7 @@ impl EventState {
             body: view.body,
             digest: view.digest,
             state: subscription.state(now.monotonic),
+            cause: subscription.cause,
             client: None,
             hop: way.hop,
             since: None,
@@ -311,6 +332,15 @@ impl EventState {
         if another_transport {
             flight.attempt = flight.attempt.wrapping_add(1) & 15;
             flight.for_size = way.for_size;
+        } else if flight.client.is_some() {
+            let (cseq, cause) = (flight.cseq, flight.cause);
+            self.happens_to(slot, cause, |presentity, watcher| {
+                Happened::NotifyRepeated {
+                    presentity,
+                    watcher,
+                    cseq,
+                }
+            });
         }
         self.write_notify(slot, way)
     }
@@ -348,6 +378,7 @@ impl EventState {
             key: subscription.key,
             head,
             body: flight.body.clone(),
+            cause: flight.cause,
         })
     }
 
@@ -364,10 +395,17 @@ impl EventState {
         flight.since.get_or_insert(now.monotonic);
         let wake = client.poll_timeout();
         flight.client = Some(client);
+        let (cseq, state, cause) = (flight.cseq, flight.state.name(), flight.cause);
         subscription.notified_at = Some(now.monotonic);
         if let Some(at) = wake {
             self.wake_at(slot, at);
         }
+        self.happens_to(slot, cause, |presentity, watcher| Happened::NotifySent {
+            presentity,
+            watcher,
+            cseq,
+            state,
+        });
     }
 
     /// What was withdrawn has come to its turn: its number was never seen and is used for what may be said instead.
@@ -381,6 +419,13 @@ impl EventState {
             if flight.hop != 0 {
                 self.freed_hops.push(flight.hop);
             }
+            self.happens_to(slot, flight.cause, |presentity, watcher| {
+                Happened::NotifyWithdrawn {
+                    presentity,
+                    watcher,
+                    cseq: flight.cseq,
+                }
+            });
             self.after_answer(slot);
         }
     }
@@ -510,6 +555,8 @@ impl EventState {
             self.freed_hops.push(flight.hop);
         }
         let last = matches!(flight.state, crate::dialog::State::Terminated(_));
+        self.say_answered(slot, &flight, status);
+        let subscription = &mut self.subscriptions[slot as usize];
         match status {
             _ if last => self.remove(now, slot, None),
             200..=299 => {

@@ -7,12 +7,13 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use machine::settings::Presence;
 use machine::{
-    Instant, Key, Limits, Now, Op, Partition, Partitioner, Random, Record, TimerId, Wheel,
+    Cause, Instant, Key, Limits, Now, Op, Partition, Partitioner, Random, Record, TimerId, Wheel,
 };
 use slab::Slab;
 
 use crate::answer::Rejection;
 use crate::fingerprint::{Fingerprint, LastChange};
+use crate::happened::Happened;
 use crate::package::Package;
 use crate::resource::{AnsweredByAll, Resource, View};
 use crate::stored::Encoder;
@@ -61,19 +62,6 @@ pub enum Timer {
     ForgetChanges,
 }
 
-/// Something that people, counters and traces want to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Happened {
-    /// A publication was created or changed.
-    Published(Arc<str>, String),
-    /// A publication was removed or lapsed.
-    Unpublished(Arc<str>, &'static str),
-    /// A subscription began: presentity, watcher.
-    Subscribed(Arc<str>, Arc<str>),
-    /// A subscription ended: presentity, watcher, why.
-    Unsubscribed(Arc<str>, Arc<str>, &'static str),
-}
-
 /// What a request of the life before has done, by its fingerprint.
 #[derive(Clone, Debug)]
 pub(crate) enum Done {
@@ -114,7 +102,9 @@ pub struct EventState {
     pub(crate) records: Vec<Record>,
     /// Records that nobody waits for.
     pub(crate) lazy_records: Vec<Record>,
-    pub(crate) happened: VecDeque<Happened>,
+    pub(crate) happened: VecDeque<(Cause, Happened)>,
+    /// The input that is being handled.
+    pub(crate) cause: Cause,
     pub(crate) publications: usize,
 }
 
@@ -159,6 +149,7 @@ impl EventState {
             records: Vec::new(),
             lazy_records: Vec::new(),
             happened: VecDeque::new(),
+            cause: Cause::NONE,
             publications: 0,
         }
     }
@@ -261,8 +252,13 @@ impl EventState {
         )
     }
 
-    /// The next thing that happened.
-    pub fn poll_happened(&mut self) -> Option<Happened> {
+    /// What is decided from here on comes of this input.
+    pub fn handle_cause(&mut self, cause: Cause) {
+        self.cause = cause;
+    }
+
+    /// The next thing that happened, and the input that it came of.
+    pub fn poll_happened(&mut self) -> Option<(Cause, Happened)> {
         self.happened.pop_front()
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use machine::settings::{Handling, ListenerId, Transport};
-use machine::{Instant, Key, TimerId, Wall};
+use machine::{Cause, Instant, Key, TimerId, Wall};
 use transaction::NonInviteClient;
 
 use crate::dialog::{Dialog, State, Tag};
@@ -105,6 +105,8 @@ pub struct InFlight {
     pub digest: u64,
     /// What it said of the subscription: a retransmission says the same.
     pub state: State,
+    /// What it came of: the newest thing that it says.
+    pub cause: Cause,
     /// Runs from the moment it really left (RFC 3261 §17.1.2).
     pub client: Option<NonInviteClient>,
     /// Counts in this hop's window (0: no longer).
@@ -168,6 +170,8 @@ pub struct Subscription {
     pub appends: u8,
     /// Whether a NOTIFY is owed.
     pub owed: Owed,
+    /// The newest thing for which one is owed.
+    pub cause: Cause,
     /// It stands in `Resource::owed` or waits for its hop.
     pub queued: bool,
     /// What the watcher answered last.

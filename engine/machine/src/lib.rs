@@ -1,9 +1,10 @@
-//! What every machine is made of: time as an argument, partitions, batches, timers, bounds.
+//! What every machine is made of: time as an argument, partitions, batches, timers, bounds, what can happen.
 //! Owns: nothing but the types.   Takes: time and randomness as values.
-//! Gives: `Now`, `Partition`, `Batch`, `Wheel`, `Limits`.
+//! Gives: `Now`, `Partition`, `Batch`, `Wheel`, `Limits`, the form of the lists of what can happen.
 //! Never: a clock, a socket, a file, a thread.
 
 pub mod batch;
+pub mod happening;
 pub mod limits;
 pub mod partition;
 pub mod random;
@@ -12,6 +13,7 @@ pub mod time;
 pub mod wheel;
 
 pub use batch::{Batch, Key, Op, Record};
+pub use happening::Cause;
 pub use limits::Limits;
 pub use partition::{PARTITIONS, Partition, Partitioner};
 pub use random::Random;

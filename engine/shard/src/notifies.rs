@@ -13,6 +13,7 @@ use crate::gate::Held;
 use crate::hops::Resolved;
 use crate::inputs::ConnectionId;
 use crate::outputs::{Destination, Output, Send};
+use crate::record::Happened;
 use crate::shard::Shard;
 
 /// RFC 3261 §18.1.1: larger requests leave by a congestion-controlled transport where the path MTU is unknown.
@@ -93,6 +94,7 @@ impl Shard {
     pub(crate) fn fall_back_to_datagram(&mut self, key: Key) {
         if let Found::Hop(hop) = self.find_hop(key) {
             self.hops.stream_refused(self.now.monotonic, hop.to);
+            self.happens(Happened::NotifyFellBack {});
         }
         self.send_again(key, true);
     }
@@ -270,6 +272,7 @@ impl Shard {
                 connection: None,
             }),
             Resolved::Ask => {
+                self.happens(Happened::NameAsked { name: host.clone() });
                 self.outputs.push_back(Output::Resolve(host));
                 Found::Later
             }
@@ -313,6 +316,7 @@ fn notify_send(notify: Notify, chosen: Chosen) -> Send {
         head: notify.head,
         body: notify.body,
         token: notify.key.to_bits(),
+        cause: notify.cause,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use machine::Batch;
+use machine::{Batch, Cause};
 
 use crate::inputs::ConnectionId;
 use crate::record::Event;
@@ -18,8 +18,8 @@ pub enum Output {
     Send(Send),
     /// Look a host name up; answer with `Shard::handle_resolved(name, …)`.
     Resolve(String),
-    /// Something happened: for logs, counters, traces.
-    Record(Event),
+    /// Something happened, of this input: for logs, counters, traces.
+    Record(Cause, Event),
 }
 
 /// One message and where it goes.
@@ -33,6 +33,8 @@ pub struct Send {
     pub body: Bytes,
     /// Non-zero: failure is reported by `Shard::handle_undeliverable(token, …)`.
     pub token: u64,
+    /// The input that it came of.
+    pub cause: Cause,
 }
 
 /// Where a message goes.

@@ -14,8 +14,8 @@ use transaction::{Received, TransactionKey};
 
 use crate::gate::{Grants, Held, Reply};
 use crate::inputs::Flow;
-use crate::outputs::{Destination, Output, Send};
-use crate::record::Event;
+use crate::outputs::{Destination, Send};
+use crate::record::Happened;
 use crate::shard::{ALLOW, Duty, Room, Shard, decide};
 
 /// A connection for an answer is given so long.
@@ -49,16 +49,20 @@ impl Shard {
             Received::New(transaction) => transaction,
             Received::Retransmission(Some(response)) => {
                 let head = response.to_vec();
+                self.repeated(request);
                 let to = self.destination(flow, request);
                 return self.send_now(Send {
                     to,
                     head,
                     body: Bytes::new(),
                     token: 0,
+                    cause: self.cause,
                 });
             }
-            Received::Retransmission(None) | Received::Ack => return,
+            Received::Retransmission(None) => return self.repeated(request),
+            Received::Ack => return,
             Received::Full => {
+                self.happens_to_transaction(transaction::Happened::TransactionsFull {});
                 let rejection =
                     Rejection::unavailable("Too many transactions", RETRY_AFTER_SECONDS);
                 return self.refuse(flow, request, None, &rejection);
@@ -77,6 +81,11 @@ impl Shard {
         if let Err(rejection) = self.decide_request(flow, request, transaction) {
             self.refuse(flow, request, kept, &rejection);
         }
+    }
+
+    fn repeated(&mut self, request: &Message<'_>) {
+        let method = request.method().known_name();
+        self.happens_to_transaction(transaction::Happened::RequestRepeated { method });
     }
 
     fn decide_request(
@@ -488,7 +497,14 @@ impl Shard {
             head,
             body: Bytes::new(),
             token: 0,
+            cause: self.cause,
         };
+        // What it did is said before that it was taken.
+        self.say_what_happened();
+        self.happens(Happened::RequestAccepted {
+            method: request.method().known_name(),
+            status,
+        });
         let transaction = match stateful {
             true => Some(transaction),
             false => self.remembered_for(Some(transaction), &send.head),
@@ -548,17 +564,17 @@ impl Shard {
         } else {
             &rejection.reason
         };
-        self.outputs
-            .push_back(Output::Record(Event::RequestRefused {
-                method: request.method().name().to_owned(),
-                status: rejection.status,
-                reason: reason.to_owned(),
-            }));
+        self.happens(Happened::RequestRefused {
+            method: request.method().known_name(),
+            status: rejection.status,
+            reason: reason.to_owned(),
+        });
         let send = Send {
             to: self.destination(flow, request),
             head,
             body: Bytes::new(),
             token: 0,
+            cause: self.cause,
         };
         let transaction = self.remembered_for(transaction, &send.head);
         self.leave(Held::Reply(Reply {

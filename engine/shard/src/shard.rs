@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use events::{Counts, EventState, Happened};
+use events::{Counts, EventState};
 use hashbrown::HashMap;
 use machine::settings::{Handling, Settings};
-use machine::{Batch, Instant, Key, Now, Partitioner, Random};
+use machine::{Batch, Cause, Instant, Key, Now, Partitioner, Random};
 use sip::{Message, Name};
 use transaction::{ServerTransactions, TransactionKey};
 
@@ -18,7 +18,7 @@ use crate::hops::Hops;
 use crate::inputs::{Flow, Undeliverable};
 use crate::merged::Merged;
 use crate::outputs::{Destination, Output, Send};
-use crate::record::Event;
+use crate::record::{Event, Happened};
 
 /// What a shard begins with.
 #[derive(Clone, Debug)]
@@ -77,6 +77,7 @@ pub struct Shard {
     pub(crate) gate: Gate,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) now: Now,
+    pub(crate) cause: Cause,
     pub(crate) room: Room,
     pub(crate) duty: Duty,
     pub(crate) faces: Vec<Face>,
@@ -113,6 +114,7 @@ impl Shard {
             gate: Gate::default(),
             outputs: VecDeque::new(),
             now: start.now,
+            cause: Cause::before(start.index),
             room: Room::Plenty,
             duty: Duty::Serving,
             faces: Face::of(&start.settings, &gruu),
@@ -126,7 +128,24 @@ impl Shard {
 
     fn begin(&mut self, now: Now) {
         self.now = now;
+        self.cause = self.cause.next();
+        self.events.handle_cause(self.cause);
         self.notifies_left = NOTIFIES_PER_TURN;
+    }
+
+    /// The newest input: what came of it bears this.
+    pub fn cause(&self) -> Cause {
+        self.cause
+    }
+
+    pub(crate) fn happens(&mut self, happened: Happened) {
+        self.outputs
+            .push_back(Output::Record(self.cause, Event::Shard(happened)));
+    }
+
+    pub(crate) fn happens_to_transaction(&mut self, happened: transaction::Happened) {
+        self.outputs
+            .push_back(Output::Record(self.cause, Event::Transaction(happened)));
     }
 
     /// One live object of the store: its first bytes, then what was appended.
@@ -143,6 +162,15 @@ impl Shard {
         let directory = &self.directory;
         self.events.restored(now, |presentity, watcher| {
             decide(directory, presentity, watcher)
+        });
+        let Counts {
+            publications,
+            subscriptions,
+            ..
+        } = self.counts();
+        self.happens(Happened::StateRestored {
+            publications: publications as u64,
+            subscriptions: subscriptions as u64,
         });
     }
 
@@ -190,9 +218,8 @@ impl Shard {
         self.leave_hops();
     }
 
-    pub(crate) fn dropped(&mut self, reason: &'static str) {
-        self.outputs
-            .push_back(Output::Record(Event::MessageDropped { reason }));
+    pub(crate) fn dropped(&mut self, why: &'static str) {
+        self.happens(Happened::MessageDropped { why });
     }
 
     pub(crate) fn leave_hops(&mut self) {
@@ -281,6 +308,10 @@ impl Shard {
     /// A name was looked up; empty: it has no address.
     pub fn handle_resolved(&mut self, now: Now, name: &str, addresses: &[IpAddr]) {
         self.begin(now);
+        self.happens(Happened::NameAnswered {
+            name: name.to_owned(),
+            addresses: addresses.len() as u32,
+        });
         for key in self.hops.resolved(now.monotonic, name, addresses) {
             if addresses.is_empty() {
                 self.events.notify_unresolvable(now, key);
@@ -320,6 +351,7 @@ impl Shard {
         self.events.handle_presence(|name| directory.presence(name));
         self.events
             .redecide(|presentity, watcher| decide(directory, presentity, watcher));
+        self.happens(Happened::SettingsTaken {});
     }
 
     /// Memory or disk is full, or no longer.
@@ -370,12 +402,16 @@ impl Shard {
         while let Some((transaction, response)) = self.transactions.poll_retransmission() {
             if let Some(to) = self.invites.get(&transaction) {
                 let (to, head) = (*to, response.to_vec());
+                let (cause, repeated) = (self.cause, transaction::Happened::AnswerRepeated {});
                 self.outputs.push_back(Output::Send(Send {
                     to,
                     head,
                     body: bytes::Bytes::new(),
                     token: 0,
+                    cause,
                 }));
+                self.outputs
+                    .push_back(Output::Record(cause, Event::Transaction(repeated)));
             }
         }
         // They are `INVITES_MAX` at most.
@@ -405,16 +441,23 @@ impl Shard {
             if let Some(output) = self.outputs.pop_front() {
                 return Some(output);
             }
+            // What was decided is said before what is done about it.
+            self.say_what_happened();
             self.notify_who_is_owed();
-            while let Some(happened) = self.events.poll_happened() {
-                self.outputs.push_back(Output::Record(event_of(happened)));
-            }
+            self.say_what_happened();
             if let Some(batch) = self.commit() {
                 self.outputs.push_back(Output::Commit(batch));
             }
             if self.outputs.is_empty() {
                 return None;
             }
+        }
+    }
+
+    pub(crate) fn say_what_happened(&mut self) {
+        while let Some((cause, happened)) = self.events.poll_happened() {
+            self.outputs
+                .push_back(Output::Record(cause, Event::Events(happened)));
         }
     }
 
@@ -509,26 +552,4 @@ pub(crate) fn decide(directory: &Directory, presentity: &str, watcher: &str) -> 
     } else {
         domain.presence.default_handling
     })
-}
-
-fn event_of(happened: Happened) -> Event {
-    match happened {
-        Happened::Published(presentity, entity_tag) => Event::PublicationStored {
-            presentity: presentity.to_string(),
-            entity_tag,
-        },
-        Happened::Unpublished(presentity, why) => Event::PublicationEnded {
-            presentity: presentity.to_string(),
-            why,
-        },
-        Happened::Subscribed(presentity, watcher) => Event::SubscriptionBegan {
-            presentity: presentity.to_string(),
-            watcher: watcher.to_string(),
-        },
-        Happened::Unsubscribed(presentity, watcher, why) => Event::SubscriptionEnded {
-            presentity: presentity.to_string(),
-            watcher: watcher.to_string(),
-            why,
-        },
-    }
 }

@@ -4,12 +4,14 @@
 //! Never: a message of its own (owners keep or recompose the bytes), a socket, a clock.
 
 pub mod client;
+mod happened;
 mod key;
 pub mod server;
 mod table;
 pub mod timers;
 
 pub use client::{ClientDue, InviteClient, InviteTold, NonInviteClient, Told};
+pub use happened::Happened;
 pub use key::TransactionKey;
 pub use server::{InviteArrival, InviteServer, NonInviteServer, ServerDue};
 pub use table::{RESPONSE_BYTES, Received, ServerTransactions};

@@ -88,7 +88,11 @@ impl World {
                 let after = self.server.jitter(300_000);
                 self.schedule(after, Event::Resolved { life, shard, name });
             }
-            Output::Record(event) => self.note(|| format!("  shard {shard}: {event:?}")),
+            Output::Record(cause, event) => self.note(|| {
+                let mut line = format!("  shard {shard}: {}", event.kind().name);
+                event.fields(&mut |name, value| line.push_str(&format!(" {name}={value}")));
+                format!("{line} cause={cause}")
+            }),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use events::Happened;
 use machine::settings::Handling;
 use machine::{Instant, Key, Now, Op, Record};
 use shard::{Counts, Event, Output};
@@ -120,8 +121,8 @@ impl Witness {
         let mut changes = Vec::new();
         self.refreshed(turn, request.as_ref(), &mut changes);
         for output in turn.outputs {
-            if let Output::Record(event) = output {
-                self.recorded(turn, request.as_ref(), event, &mut changes);
+            if let Output::Record(_, Event::Events(happened)) = output {
+                self.recorded(turn, request.as_ref(), happened, &mut changes);
             }
         }
         self.written(turn, &mut changes);
@@ -185,43 +186,45 @@ impl Witness {
         &mut self,
         turn: &Turn<'_>,
         request: Option<&Request>,
-        event: &Event,
+        happened: &Happened,
         changes: &mut Vec<Change>,
     ) {
-        match (event, request) {
+        match (happened, request) {
             (
-                Event::PublicationStored {
+                Happened::PublicationStored {
                     presentity,
                     entity_tag,
+                    ..
                 },
                 Some(request),
             ) => self.published(turn, request, (presentity, entity_tag), changes),
-            (Event::PublicationEnded { why: "removed", .. }, Some(request)) => {
+            (Happened::PublicationEnded { why: "removed", .. }, Some(request)) => {
                 changes.push(Change::Effect(request.id.clone()));
                 changes.extend(request.if_match.clone().map(Change::Unpublished));
             }
             (
-                Event::SubscriptionBegan {
+                Happened::SubscriptionBegan {
                     presentity,
                     watcher,
+                    ..
                 },
                 Some(request),
             ) => {
                 changes.push(Change::Effect(request.id.clone()));
                 let dialog = Dialog {
                     key: put(turn, b'S'),
-                    presentity: presentity.clone(),
-                    watcher: watcher.clone(),
+                    presentity: presentity.to_string(),
+                    watcher: watcher.to_string(),
                     lasts: self.lasts(turn, request),
                     ending: false,
                 };
                 changes.push(Change::Subscribed(request.dialog.clone(), dialog));
             }
-            (Event::SubscriptionEnded { why: "timeout", .. }, Some(request)) => {
+            (Happened::SubscriptionEnded { why: "timeout", .. }, Some(request)) => {
                 changes.push(Change::Effect(request.id.clone()));
             }
             (
-                Event::SubscriptionEnded {
+                Happened::SubscriptionEnded {
                     presentity,
                     watcher,
                     why,
@@ -328,8 +331,12 @@ impl Witness {
         }) else {
             return;
         };
-        let refused =
-            |output: &Output| matches!(output, Output::Record(Event::RequestRefused { .. }));
+        let refused = |output: &Output| {
+            matches!(
+                output,
+                Output::Record(_, Event::Shard(shard::Happened::RequestRefused { .. }))
+            )
+        };
         let written = |output: &Output| matches!(output, Output::Commit(batch) if !batch.lazy);
         if turn.outputs.iter().any(refused) || !turn.outputs.iter().any(written) {
             return;

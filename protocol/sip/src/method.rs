@@ -62,6 +62,14 @@ impl<'b> Method<'b> {
     /// The name as it stands on the wire.
     pub fn name(&self) -> &'b str {
         match self {
+            Method::Other(name) => name,
+            known => known.known_name(),
+        }
+    }
+
+    /// The name of a method that some RFC we know defines, else "other": what a peer invents must not become a label.
+    pub fn known_name(&self) -> &'static str {
+        match self {
             Method::Register => "REGISTER",
             Method::Invite => "INVITE",
             Method::Ack => "ACK",
@@ -76,7 +84,7 @@ impl<'b> Method<'b> {
             Method::Prack => "PRACK",
             Method::Update => "UPDATE",
             Method::Refer => "REFER",
-            Method::Other(name) => name,
+            Method::Other(_) => "other",
         }
     }
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use machine::{Instant, Key, Now};
+use machine::{Cause, Instant, Key, Now};
 use shard::settings::Settings;
 use shard::{Counts, Dispatch, Flow, Output, Room, Shard, Start, Undeliverable};
 use sip::Message;
@@ -32,6 +32,7 @@ pub(crate) trait Engine: Sized + 'static {
     fn poll_timeout(&self) -> Option<Instant>;
     fn poll_output(&mut self) -> Option<Output>;
     fn counts(&self) -> Counts;
+    fn cause(&self) -> Cause;
 }
 
 impl Engine for Shard {
@@ -110,5 +111,9 @@ impl Engine for Shard {
 
     fn counts(&self) -> Counts {
         self.counts()
+    }
+
+    fn cause(&self) -> Cause {
+        self.cause()
     }
 }

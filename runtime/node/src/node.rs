@@ -110,6 +110,7 @@ impl Node {
             mut store,
             clock,
             readiness,
+            observer,
         } = start;
         let shards = start::number_of_shards(shards);
         let (bound, unanswered_max) = start::take_sockets(&settings.listeners, shards)?;
@@ -129,7 +130,7 @@ impl Node {
             mailboxes(shards)?,
             identity.hash_key,
             routing,
-            readiness.clone(),
+            (readiness.clone(), observer),
             failing,
         ));
         let streams = streams(&io, &shared, &settings);

@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::credit::Credit;
 use crate::engine::Owner;
 use crate::mailbox::{Content, Mailbox, Notice, Order, Parcel};
+use crate::observer::Observer;
 use crate::overload;
 use crate::readiness::Readiness;
 use crate::sources::{self, Sources, Verdict};
@@ -49,6 +50,7 @@ pub(crate) struct Shared {
     sources: Mutex<Sources>,
     stream_tally: Mutex<Tally>,
     readiness: Readiness,
+    pub(crate) observer: Arc<dyn Observer>,
     failure: watch::Sender<Option<String>>,
     progress: Mutex<Vec<Progress>>,
     progressed: Condvar,
@@ -62,7 +64,7 @@ impl Shared {
         mailboxes: Arc<[Mailbox]>,
         hash_key: [u8; 16],
         routing: Routing,
-        readiness: Readiness,
+        (readiness, observer): (Readiness, Arc<dyn Observer>),
         failure: watch::Sender<Option<String>>,
     ) -> Self {
         let shards = mailboxes.len();
@@ -76,6 +78,7 @@ impl Shared {
             sources: Mutex::new(sources),
             stream_tally: Mutex::default(),
             readiness,
+            observer,
             failure,
             progress: Mutex::new(vec![Progress::default(); shards]),
             progressed: Condvar::new(),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use shard::settings::{Listener, ListenerId, Settings};
@@ -13,6 +14,7 @@ use transport::{Bounds, steering};
 
 use crate::bind::{self, BindError, Bound};
 use crate::clock::Clock;
+use crate::observer::Observer;
 use crate::readiness::Readiness;
 
 /// Descriptors kept for files, UDP sockets and HTTP.
@@ -39,6 +41,8 @@ pub struct Start {
     pub clock: Clock,
     /// Says to others when the node is ready; may be asked before `Node::start` returns.
     pub readiness: Readiness,
+    /// Told of everything that happens.
+    pub observer: Arc<dyn Observer>,
 }
 
 /// Why a node did not start. Nothing is left behind.

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use machine::happening::{Kind, Value};
 use shard::{Counts, Event};
-
-/// Kinds of refusal and of dropped messages that are told apart; what is more goes under "other".
-const KINDS_MAX: usize = 256;
 
 /// Counts since the start, and what the shard holds now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,125 +28,145 @@ pub struct Tally {
     pub sources_dropped: u64,
     /// Batches handed to the store.
     pub commits: u64,
-    /// Publications created or changed.
-    pub publications_stored: u64,
-    /// Publications that ended, by why.
-    pub publications_ended: BTreeMap<&'static str, u64>,
-    /// Subscriptions that began.
-    pub subscriptions_begun: u64,
-    /// Subscriptions that ended, by why.
-    pub subscriptions_ended: BTreeMap<&'static str, u64>,
-    /// Messages that nobody can answer, by why.
-    pub messages_dropped: BTreeMap<&'static str, u64>,
-    /// Requests answered with a failure, by method and status.
-    pub requests_refused: BTreeMap<(&'static str, u16), u64>,
+    /// Everything that happened.
+    pub happened: Happenings,
 }
 
-impl Tally {
-    /// Counts an event, and says it to whoever listens to `debug`.
-    pub(crate) fn record(&mut self, event: Event) {
-        match event {
-            Event::MessageDropped { reason } => {
-                tracing::debug!(reason, "message dropped");
-                count(&mut self.messages_dropped, reason, "other");
-            }
-            Event::RequestRefused {
-                method,
-                status,
-                reason,
-            } => {
-                tracing::debug!(method, status, reason, "request refused");
-                count(
-                    &mut self.requests_refused,
-                    (known(&method), status),
-                    ("other", 0),
-                );
-            }
-            Event::PublicationStored {
-                presentity,
-                entity_tag,
-            } => {
-                tracing::debug!(presentity, entity_tag, "publication stored");
-                self.publications_stored += 1;
-            }
-            Event::PublicationEnded { presentity, why } => {
-                tracing::debug!(presentity, why, "publication ended");
-                count(&mut self.publications_ended, why, "other");
-            }
-            Event::SubscriptionBegan {
-                presentity,
-                watcher,
-            } => {
-                tracing::debug!(presentity, watcher, "subscription began");
-                self.subscriptions_begun += 1;
-            }
-            Event::SubscriptionEnded {
-                presentity,
-                watcher,
-                why,
-            } => {
-                tracing::debug!(presentity, watcher, why, "subscription ended");
-                count(&mut self.subscriptions_ended, why, "other");
-            }
+/// How often each thing has happened, as the lists say what is counted by what.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Happenings {
+    /// By place in `Event::kinds`.
+    plain: Vec<u64>,
+    /// What is told apart by labels. They are words and numbers of our own, so there are few.
+    labelled: BTreeMap<(usize, Labels), u64>,
+}
+
+type Labels = [Value<'static>; 2];
+
+impl Happenings {
+    /// Counts one.
+    pub(crate) fn count(&mut self, event: &Event) {
+        let index = event.index();
+        if self.plain.len() <= index {
+            self.plain.resize(Event::kinds().len(), 0);
         }
+        if let Some(count) = self.plain.get_mut(index) {
+            *count += 1;
+        }
+        let names = event.kind().labels;
+        if !names.is_empty() {
+            let mut labels = [Value::Nothing; 2];
+            event.fields(&mut |name, value| {
+                let place = names.iter().position(|label| *label == name);
+                if let Some(label) = place.and_then(|place| labels.get_mut(place)) {
+                    *label = own(value);
+                }
+            });
+            *self.labelled.entry((index, labels)).or_default() += 1;
+        }
+    }
+
+    /// Adds what happened elsewhere.
+    pub fn add(&mut self, other: &Self) {
+        self.plain
+            .resize(self.plain.len().max(other.plain.len()), 0);
+        for (count, more) in self.plain.iter_mut().zip(&other.plain) {
+            *count += more;
+        }
+        for (labels, more) in &other.labelled {
+            *self.labelled.entry(*labels).or_default() += more;
+        }
+    }
+
+    /// Everything that can happen, and how often it did: one line where nothing tells its counts apart, else one for each
+    /// combination of labels that there was.
+    pub fn counts(
+        &self,
+    ) -> impl Iterator<Item = (&'static Kind, Vec<(&'static str, Value<'static>)>, u64)> {
+        Event::kinds().iter().enumerate().flat_map(|(index, kind)| {
+            let lines: Vec<_> = if kind.labels.is_empty() {
+                let count = self.plain.get(index).copied().unwrap_or_default();
+                vec![(*kind, Vec::new(), count)]
+            } else {
+                let from = (index, [Value::Word(""); 2]);
+                let to = (index, [Value::Nothing; 2]);
+                self.labelled
+                    .range(from..=to)
+                    .map(|((_, labels), count)| {
+                        let labels = kind.labels.iter().copied().zip(labels.iter().copied());
+                        (*kind, labels.collect(), *count)
+                    })
+                    .collect()
+            };
+            lines
+        })
+    }
+
+    /// How often this happened, whatever its labels.
+    pub fn of(&self, name: &str) -> u64 {
+        let index = Event::kinds().iter().position(|kind| kind.name == name);
+        index
+            .and_then(|index| self.plain.get(index))
+            .copied()
+            .unwrap_or_default()
     }
 }
 
-fn count<K: Ord>(counts: &mut BTreeMap<K, u64>, kind: K, other: K) {
-    let kind = if counts.len() < KINDS_MAX || counts.contains_key(&kind) {
-        kind
-    } else {
-        other
-    };
-    *counts.entry(kind).or_default() += 1;
-}
-
-/// A method under a name of our own: a peer's inventions must not become labels.
-fn known(method: &str) -> &'static str {
-    const KNOWN: [&str; 14] = [
-        "REGISTER",
-        "INVITE",
-        "ACK",
-        "CANCEL",
-        "BYE",
-        "OPTIONS",
-        "SUBSCRIBE",
-        "NOTIFY",
-        "PUBLISH",
-        "MESSAGE",
-        "INFO",
-        "PRACK",
-        "UPDATE",
-        "REFER",
-    ];
-    KNOWN
-        .into_iter()
-        .find(|known| *known == method)
-        .unwrap_or("other")
+/// What a peer wrote is no label.
+fn own(value: Value<'_>) -> Value<'static> {
+    match value {
+        Value::Word(word) => Value::Word(word),
+        Value::Number(number) => Value::Number(number),
+        Value::Text(_) | Value::Nothing => Value::Nothing,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn refused(method: &'static str, status: u16) -> Event {
+        Event::Shard(shard::Happened::RequestRefused {
+            method,
+            status,
+            reason: format!("whatever {status}"),
+        })
+    }
+
     #[test]
-    fn peers_cannot_make_labels() {
-        let mut tally = Tally::default();
-        for number in 0..2000_u16 {
-            let method = format!("M{number}");
-            tally.record(Event::RequestRefused {
-                method,
-                status: number + 1,
-                reason: String::new(),
-            });
+    fn what_happens_is_counted_by_its_labels_and_added_up() {
+        let mut happenings = Happenings::default();
+        assert_eq!(happenings.of("request.refused"), 0);
+        for event in [
+            refused("PUBLISH", 412),
+            refused("PUBLISH", 412),
+            refused("other", 501),
+        ] {
+            happenings.count(&event);
         }
-        tally.record(Event::RequestRefused {
-            method: "PUBLISH".to_owned(),
-            status: 1,
-            reason: String::new(),
-        });
-        assert_eq!(tally.requests_refused.len(), KINDS_MAX + 1);
-        assert_eq!(tally.requests_refused.values().sum::<u64>(), 2001);
-        assert_eq!(tally.requests_refused[&("other", 7)], 1);
+        happenings.count(&Event::Shard(shard::Happened::SettingsTaken {}));
+        let mut both = happenings.clone();
+        both.add(&happenings);
+        both.add(&Happenings::default());
+        let lines: Vec<String> = both
+            .counts()
+            .filter(|(_, _, count)| *count > 0)
+            .map(|(kind, labels, count)| {
+                let labels: Vec<String> = labels
+                    .iter()
+                    .map(|(name, value)| format!("{name}={value}"))
+                    .collect();
+                format!("{} {} {count}", kind.name, labels.join(","))
+            })
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                "request.refused method=PUBLISH,status=412 4",
+                "request.refused method=other,status=501 2",
+                "settings.taken  2",
+            ]
+        );
+        assert_eq!(both.of("request.refused"), 6);
     }
 }

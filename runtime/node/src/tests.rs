@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use machine::settings::{Listener, Settings, Transport};
-use machine::{Batch, Instant, Key, Now, Op, Partition, Random, Record};
+use machine::{Batch, Cause, Instant, Key, Now, Op, Partition, Random, Record};
 use shard::{Counts, Destination, Flow, Output, Room, Send, Undeliverable};
 use store::Memory;
 
@@ -69,6 +69,7 @@ fn answer(flow: &Flow, text: String) -> Send {
         head: text.into_bytes(),
         body: Bytes::from_static(b"\n"),
         token: 0,
+        cause: Cause::NONE,
     }
 }
 
@@ -243,6 +244,10 @@ impl Engine for Fake {
 
     fn handle_stop(&mut self, _: Now) {}
 
+    fn cause(&self) -> Cause {
+        Cause::NONE
+    }
+
     fn handle_drain(&mut self, _: Now) {
         self.busy = false;
     }
@@ -318,6 +323,7 @@ fn start_with(memory: &Memory, shards: u16, settings: Settings) -> Result<Node, 
         store,
         clock,
         readiness: Readiness::new(),
+        observer: Arc::new(()),
     })
 }
 

@@ -15,6 +15,7 @@ use transport::udp::{Datagram, Port};
 
 use crate::engine::Engine;
 use crate::mailbox::{Content, Mailbox, Notice, Order, Parcel};
+use crate::observer::Observer;
 use crate::overload;
 use crate::resolver::Resolver;
 use crate::shared::{Routing, Shared, lock};
@@ -56,6 +57,7 @@ pub(crate) struct Thread<E> {
     durable: u64,
     /// More work is there: don't wait.
     busy: bool,
+    observed: Observed,
     receive_failures: u32,
     /// The newest order carried out.
     order: u64,
@@ -100,6 +102,7 @@ impl<E: Engine> Thread<E> {
             reports: Vec::new(),
             durable: 0,
             busy: true,
+            observed: Observed::default(),
             receive_failures: 0,
             order: 0,
             leaving: false,
@@ -142,6 +145,10 @@ impl<E: Engine> Thread<E> {
         self.busy = false;
         let now = self.shared.clock.now();
         let shared = Arc::clone(&self.shared);
+        self.observed = Observed {
+            events: shared.observer.wants_events(),
+            messages: shared.observer.wants_messages(),
+        };
         // Held for the turn; nobody else wants it but who asks for the status.
         let Some(tally) = shared.tallies.get(usize::from(self.index)) else {
             return Err("a shard without a tally".to_owned());
@@ -167,7 +174,7 @@ impl<E: Engine> Thread<E> {
         {
             self.engine.handle_timeout(now);
         }
-        self.do_outputs(&mut tally);
+        self.do_outputs(now, &mut tally);
         self.send(&mut tally);
         self.busy |= self
             .engine
@@ -198,7 +205,13 @@ impl<E: Engine> Thread<E> {
         for parcel in mail.drain(..) {
             for (flow, content, bytes) in parcel.letters() {
                 match content {
-                    Content::Message => self.engine.handle_datagram(now, flow, bytes),
+                    Content::Message => {
+                        self.engine.handle_datagram(now, flow, bytes);
+                        if self.observed.messages {
+                            let cause = self.engine.cause();
+                            self.shared.observer.received(now, cause, flow, bytes);
+                        }
+                    }
                     Content::Refused(status) => {
                         self.engine.handle_oversized(now, flow, bytes, status)
                     }
@@ -262,6 +275,7 @@ impl<E: Engine> Thread<E> {
             sources: &mut self.sources,
             parcels: &mut self.parcels,
             tally,
+            observer: self.observed.messages.then_some(&*self.shared.observer),
         };
         for (peer, bytes) in self.room.datagrams() {
             let flow = Flow {
@@ -275,8 +289,11 @@ impl<E: Engine> Thread<E> {
         Ok(())
     }
 
-    fn do_outputs(&mut self, tally: &mut Tally) {
+    fn do_outputs(&mut self, now: Now, tally: &mut Tally) {
         while let Some(output) = self.engine.poll_output() {
+            if let (Output::Send(send), true) = (&output, self.observed.messages) {
+                self.shared.observer.sent(now, send);
+            }
             match output {
                 Output::Commit(batch) => {
                     tally.commits += 1;
@@ -303,7 +320,12 @@ impl<E: Engine> Thread<E> {
                     }
                 },
                 Output::Resolve(name) => self.hands.resolver.resolve(self.index, &name),
-                Output::Record(event) => tally.record(event),
+                Output::Record(cause, event) => {
+                    tally.happened.count(&event);
+                    if self.observed.events {
+                        self.shared.observer.happened(now, cause, &event);
+                    }
+                }
             }
         }
         if !self.streaming.is_empty() {
@@ -348,6 +370,13 @@ impl<E: Engine> Thread<E> {
     }
 }
 
+/// What the observer wants to be told of in this turn.
+#[derive(Clone, Copy, Debug, Default)]
+struct Observed {
+    events: bool,
+    messages: bool,
+}
+
 /// Which ports may have something to read.
 enum Ready {
     /// Nobody asked: try all.
@@ -367,6 +396,7 @@ struct Reading<'a, E> {
     sources: &'a mut Sources,
     parcels: &'a mut [Parcel],
     tally: &'a mut Tally,
+    observer: Option<&'a dyn Observer>,
 }
 
 impl<E: Engine> Reading<'_, E> {
@@ -385,7 +415,12 @@ impl<E: Engine> Reading<'_, E> {
                 self.tally.datagrams_handed_over += 1;
                 parcel.push(*flow, Content::Message, bytes);
             }
-            _ => self.engine.handle_datagram(now, flow, bytes),
+            _ => {
+                self.engine.handle_datagram(now, flow, bytes);
+                if let Some(observer) = self.observer {
+                    observer.received(now, self.engine.cause(), flow, bytes);
+                }
+            }
         }
     }
 

@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpStream, UdpSocket};
+use std::sync::Arc;
 use std::time::Duration;
 
 use machine::Limits;
@@ -88,6 +89,7 @@ fn a_node_answers_on_every_socket_and_leaves_no_thread_behind() {
         store: Memory::new([7; 16]).open().unwrap(),
         clock: Clock::new(),
         readiness: readiness.clone(),
+        observer: Arc::new(()),
     })
     .unwrap();
     assert_eq!(readiness.get(), Ok(()));

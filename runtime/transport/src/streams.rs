@@ -191,6 +191,7 @@ impl Streams {
                     head,
                     body,
                     token,
+                    ..
                 } = send;
                 let piece = Piece {
                     head,

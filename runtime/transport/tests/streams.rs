@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use machine::Instant;
+use shard::Cause;
 use shard::inputs::{ConnectionId, Flow, Undeliverable};
 use shard::outputs::{Destination, Send};
 use shard::settings::{ListenerId, Transport};
@@ -207,6 +208,7 @@ fn on(
         head: b"head\r\n\r\n".to_vec(),
         body: Bytes::from_static(body),
         token,
+        cause: Cause::NONE,
     }
 }
 
@@ -221,6 +223,7 @@ fn to(peer: SocketAddr, body: &[u8], token: u64) -> Send {
         head: b"head\r\n\r\n".to_vec(),
         body: Bytes::copy_from_slice(body),
         token,
+        cause: Cause::NONE,
     }
 }
 

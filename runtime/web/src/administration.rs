@@ -13,6 +13,9 @@ pub trait Administration: Send + Sync + 'static {
     /// What runs, since when.
     fn status(&self) -> Value;
 
+    /// Counters and gauges, as OpenMetrics writes them.
+    fn metrics(&self) -> String;
+
     /// Reads the configuration again and says what was taken over and what waits for a restart.
     ///
     /// # Errors

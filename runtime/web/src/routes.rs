@@ -23,9 +23,10 @@ pub fn health_routes(asked: Asked) -> Router {
     bounded(health()).with_state(asked)
 }
 
-/// What `admin.sock` serves: health, `/api/v1/status`, `/api/v1/reload`, `/api/v1/drain`.
+/// What `admin.sock` serves: health, `/metrics`, `/api/v1/status`, `/api/v1/reload`, `/api/v1/drain`.
 pub fn admin_routes(asked: Asked) -> Router {
     let api = Router::new()
+        .route("/metrics", get(metrics))
         .route("/api/v1/status", get(status))
         .route("/api/v1/reload", post(reload))
         .route("/api/v1/drain", post(drain));
@@ -97,6 +98,17 @@ async fn status(State(asked): State<Asked>) -> Response {
     ask(asked, |asked| Ok(asked.status())).await
 }
 
+async fn metrics(State(asked): State<Asked>) -> Response {
+    match tokio::task::spawn_blocking(move || asked.metrics()).await {
+        Ok(text) => answer(
+            StatusCode::OK,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            text,
+        ),
+        Err(_) => refused(&unanswered()),
+    }
+}
+
 async fn reload(State(asked): State<Asked>) -> Response {
     ask(asked, |asked| asked.reload()).await
 }
@@ -113,12 +125,16 @@ async fn ask(
     match tokio::task::spawn_blocking(move || question(asked.as_ref())).await {
         Ok(Ok(value)) => answer(StatusCode::OK, "application/json", format!("{value}\n")),
         Ok(Err(refusal)) => refused(&refusal),
-        Err(_) => refused(&Refusal::new(
-            500,
-            "Internal Server Error",
-            "the question was not answered; see the log",
-        )),
+        Err(_) => refused(&unanswered()),
     }
+}
+
+fn unanswered() -> Refusal {
+    Refusal::new(
+        500,
+        "Internal Server Error",
+        "the question was not answered; see the log",
+    )
 }
 
 async fn unknown(uri: Uri) -> Response {

@@ -36,6 +36,10 @@ impl Administration for Asked {
         json!({ "state": "ready" })
     }
 
+    fn metrics(&self) -> String {
+        "# EOF\n".to_owned()
+    }
+
     fn reload(&self) -> Result<Value, Refusal> {
         let mut refusal = Refusal::new(422, "Unprocessable Content", "bad");
         refusal

@@ -110,6 +110,10 @@ fn in_words(value: &Value) -> String {
         value["subscriptions"],
         value["presentities"]
     ));
+    out.push_str(&format!(
+        "  did      {} requests accepted, {} refused, {} NOTIFYs sent\n",
+        value["requests_accepted"], value["requests_refused"], value["notifies_sent"]
+    ));
     let waiting: Vec<&str> = value["configuration"]["waiting"]
         .as_array()
         .into_iter()

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use configuration::{Identities, Log, LogFormat};
-use node::Clock;
+use machine::happening::USERS;
+use machine::{Cause, Now, Wall};
+use node::{Clock, Happening, Observer};
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Metadata, Subscriber};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
@@ -18,8 +20,8 @@ use tracing_subscriber::{Layer, Registry, reload};
 
 use super::calendar::rfc3339;
 
-/// Fields that name a user.
-const IDENTITIES: [&str; 6] = ["presentity", "watcher", "source", "identity", "aor", "user"];
+/// Under this target `log.level` and `TIDINGS_LOG` find everything that happens in a node.
+const TARGET: &str = "sip";
 
 /// 8 KiB of one line are more than anybody reads; a peer's words may be in it. Beyond it: cut.
 const LINE_BYTES_MAX: usize = 8192;
@@ -28,6 +30,7 @@ const LINE_BYTES_MAX: usize = 8192;
 pub(crate) struct Logs {
     filter: reload::Handle<EnvFilter, Registry>,
     is_hashed: Arc<AtomicBool>,
+    lines: Arc<Lines>,
 }
 
 impl Logs {
@@ -36,7 +39,7 @@ impl Logs {
         let (filter, handle) = reload::Layer::new(filter(log)?);
         let terminal = stderr().is_terminal();
         let is_hashed = Arc::new(AtomicBool::new(log.identities == Identities::Hashed));
-        let lines = Lines {
+        let lines = Arc::new(Lines {
             clock,
             is_json: match log.format {
                 LogFormat::Auto => !terminal,
@@ -49,16 +52,22 @@ impl Logs {
                 is_on: Arc::clone(&is_hashed),
                 key: RandomState::new(),
             },
-        };
+        });
         // A second subscriber in one process can only come from a test; the first one stays.
         let _ = tracing_subscriber::registry()
             .with(filter)
-            .with(lines)
+            .with(Layered(Arc::clone(&lines)))
             .try_init();
         Ok(Self {
             filter: handle,
             is_hashed,
+            lines,
         })
+    }
+
+    /// Who writes down what happens in a node.
+    pub(crate) fn lines(&self) -> Arc<Lines> {
+        Arc::clone(&self.lines)
     }
 
     /// Another level and another way of naming users from now on.
@@ -89,16 +98,16 @@ impl Hash {
 }
 
 /// Writes a line for each event.
-struct Lines {
+pub(crate) struct Lines {
     clock: Clock,
     is_json: bool,
     is_coloured: bool,
     hash: Hash,
 }
 
-impl<S: Subscriber> Layer<S> for Lines {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut fields = Fields {
+impl Lines {
+    fn fields(&self) -> Fields<'_> {
+        Fields {
             hash: self
                 .hash
                 .is_on
@@ -106,13 +115,15 @@ impl<S: Subscriber> Layer<S> for Lines {
                 .then_some(&self.hash),
             message: String::new(),
             others: Map::new(),
-        };
-        event.record(&mut fields);
-        let time = rfc3339(self.clock.now().wall);
+        }
+    }
+
+    fn write(&self, (level, target): (Level, &str), wall: Wall, fields: Fields<'_>) {
+        let time = rfc3339(wall);
         let mut line = if self.is_json {
-            json(event.metadata(), &time, fields)
+            json(level, target, &time, fields)
         } else {
-            text(event.metadata(), &time, fields, self.is_coloured)
+            text(level, target, &time, fields, self.is_coloured)
         };
         line.push('\n');
         // Where nobody can read logs any more, there is nobody to tell.
@@ -120,11 +131,38 @@ impl<S: Subscriber> Layer<S> for Lines {
     }
 }
 
-fn json(metadata: &Metadata<'_>, time: &str, fields: Fields<'_>) -> String {
+/// Events of the program itself.
+struct Layered(Arc<Lines>);
+
+impl<S: Subscriber> Layer<S> for Layered {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut fields = self.0.fields();
+        event.record(&mut fields);
+        let metadata = event.metadata();
+        let wall = self.0.clock.now().wall;
+        self.0
+            .write((*metadata.level(), metadata.target()), wall, fields);
+    }
+}
+
+/// What happens in a node, as its lists say.
+impl Observer for Lines {
+    fn wants_events(&self) -> bool {
+        tracing::enabled!(target: TARGET, Level::DEBUG)
+    }
+
+    fn happened(&self, now: Now, cause: Cause, event: &Happening) {
+        let mut fields = self.fields();
+        fields.happened(cause, event);
+        self.write((Level::DEBUG, TARGET), now.wall, fields);
+    }
+}
+
+fn json(level: Level, target: &str, time: &str, fields: Fields<'_>) -> String {
     let mut object = Map::new();
     object.insert("timestamp".to_owned(), time.into());
-    object.insert("level".to_owned(), metadata.level().as_str().into());
-    object.insert("target".to_owned(), metadata.target().into());
+    object.insert("level".to_owned(), level.as_str().into());
+    object.insert("target".to_owned(), target.into());
     object.insert("message".to_owned(), fields.message.into());
     for (name, value) in fields.others {
         object.entry(name).or_insert(value);
@@ -132,8 +170,7 @@ fn json(metadata: &Metadata<'_>, time: &str, fields: Fields<'_>) -> String {
     Value::Object(object).to_string()
 }
 
-fn text(metadata: &Metadata<'_>, time: &str, fields: Fields<'_>, is_coloured: bool) -> String {
-    let level = *metadata.level();
+fn text(level: Level, target: &str, time: &str, fields: Fields<'_>, is_coloured: bool) -> String {
     let colour = match level {
         Level::ERROR => "31",
         Level::WARN => "33",
@@ -145,11 +182,7 @@ fn text(metadata: &Metadata<'_>, time: &str, fields: Fields<'_>, is_coloured: bo
     } else {
         format!("{level:5}")
     };
-    let mut line = format!(
-        "{time} {level} {}: {}",
-        metadata.target(),
-        escaped(&fields.message)
-    );
+    let mut line = format!("{time} {level} {target}: {}", escaped(&fields.message));
     for (name, value) in fields.others {
         let value = match value {
             Value::String(text) if !text.is_empty() && !text.contains([' ', '"', '=']) => {
@@ -184,8 +217,23 @@ struct Fields<'h> {
 }
 
 impl Fields<'_> {
-    fn put(&mut self, field: &Field, mut text: String) {
-        if let Some(hash) = self.hash.filter(|_| IDENTITIES.contains(&field.name())) {
+    fn happened(&mut self, cause: Cause, event: &Happening) {
+        self.message = event.kind().name.to_owned();
+        event.fields(&mut |name, value| match value {
+            machine::happening::Value::Number(number) => {
+                self.others.insert(name.to_owned(), number.into());
+            }
+            machine::happening::Value::Nothing => {}
+            text => self.put(name, text.to_string()),
+        });
+        if cause.is_known() {
+            self.others
+                .insert("cause".to_owned(), cause.to_string().into());
+        }
+    }
+
+    fn put(&mut self, field: &str, mut text: String) {
+        if let Some(hash) = self.hash.filter(|_| USERS.contains(&field)) {
             text = hash.of(&text);
         }
         if text.len() > LINE_BYTES_MAX {
@@ -195,7 +243,7 @@ impl Fields<'_> {
             text.truncate(cut.unwrap_or(0));
             text.push('…');
         }
-        match field.name() {
+        match field {
             "message" => self.message = text,
             name => {
                 self.others.insert(name.to_owned(), text.into());
@@ -206,11 +254,11 @@ impl Fields<'_> {
 
 impl Visit for Fields<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put(field, format!("{value:?}"));
+        self.put(field.name(), format!("{value:?}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, value.to_owned());
+        self.put(field.name(), value.to_owned());
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
@@ -251,10 +299,11 @@ mod tests {
                 others: Map::new(),
             };
             event.record(&mut fields);
+            let metadata = event.metadata();
             let line = if self.is_json {
-                json(event.metadata(), "T", fields)
+                json(*metadata.level(), metadata.target(), "T", fields)
             } else {
-                text(event.metadata(), "T", fields, false)
+                text(*metadata.level(), metadata.target(), "T", fields, false)
             };
             self.lines.lock().unwrap().push(line);
         }
@@ -306,5 +355,38 @@ mod tests {
         let hash = |line: &str| line.split('#').nth(1).map(|rest| rest[..16].to_owned());
         assert_eq!(hash(&lines[0]), hash(&lines[1]));
         assert!(hash(&lines[0]).is_some());
+    }
+
+    #[test]
+    fn what_happens_is_written_as_its_list_says_and_users_may_be_hidden() {
+        let event = Happening::Events(events::Happened::NotifySent {
+            presentity: "sip:alice@example.com".into(),
+            watcher: "sip:bob@example.com".into(),
+            cseq: 7,
+            state: "active",
+        });
+        let hash = Hash {
+            is_on: Arc::default(),
+            key: RandomState::new(),
+        };
+        for hash in [None, Some(&hash)] {
+            let mut fields = Fields {
+                hash,
+                message: String::new(),
+                others: Map::new(),
+            };
+            fields.happened(Cause::before(0).next(), &event);
+            let line = text(Level::DEBUG, TARGET, "T", fields, false);
+            assert!(
+                line.starts_with("T DEBUG sip: notify.sent cause=0-1 cseq=7 presentity="),
+                "{line}"
+            );
+            assert_eq!(line.contains("alice"), hash.is_none(), "{line}");
+            assert_eq!(
+                line.contains("watcher=sip:bob@example.com"),
+                hash.is_none(),
+                "{line}"
+            );
+        }
     }
 }

@@ -3,6 +3,7 @@
 mod banner;
 mod calendar;
 mod logs;
+mod metrics;
 mod running;
 mod signals;
 mod systemd;
@@ -99,6 +100,7 @@ fn serve(reading: Reading, overrides: Overrides, logs: Logs, clock: Clock) -> Re
     let readiness = Readiness::new();
     let (drain, drains) = mpsc::channel(1);
     let addresses = http.iter().map(|listening| listening.address).collect();
+    let observer = logs.lines();
     let running = Arc::new(Running::new(running::Begin {
         configuration: configuration.clone(),
         overrides,
@@ -121,6 +123,7 @@ fn serve(reading: Reading, overrides: Overrides, logs: Logs, clock: Clock) -> Re
         store,
         clock,
         readiness,
+        observer,
     })
     .map_err(|error| not_started(error, &configuration))?;
     banner::print(

@@ -13,6 +13,7 @@ use web::{Administration, Refusal};
 
 use super::calendar::rfc3339;
 use super::logs::Logs;
+use super::metrics;
 use super::systemd::Systemd;
 
 /// How often the node is asked whether it still can; a failed one takes nothing meanwhile.
@@ -236,6 +237,12 @@ impl Administration for Running {
         object
     }
 
+    fn metrics(&self) -> String {
+        let reloaded = self.reloads().last_successful;
+        let status = self.with_node(Node::status);
+        metrics::text(env!("CARGO_PKG_VERSION"), status.as_ref(), reloaded)
+    }
+
     fn reload(&self) -> Result<Value, Refusal> {
         self.reload_now()
     }
@@ -269,6 +276,10 @@ fn add(object: &mut Value, status: &node::Status, now: Wall) {
     object["memory_bytes"] = status.memory_bytes.into();
     object["memory_bytes_max"] = status.memory_bytes_max.into();
     object["takes_new_state"] = (status.room == node::Room::Plenty).into();
+    let happened = metrics::sum(status);
+    object["notifies_sent"] = happened.of("notify.sent").into();
+    object["requests_accepted"] = happened.of("request.accepted").into();
+    object["requests_refused"] = happened.of("request.refused").into();
     let store = &status.store;
     object["store"] = json!({
         "objects": store.objects,

@@ -21,7 +21,7 @@ use machine::settings::{
     Domain, Handling, Identity, Listener, ListenerId, Presence, Settings, Transport,
 };
 use machine::{Batch, Instant, Key, Limits, Now, Op, Wall};
-use shard::{ConnectionId, Destination, Flow, Output, Shard, Start};
+use shard::{Cause, ConnectionId, Destination, Event, Flow, Output, Shard, Start};
 
 /// A document that says open or closed, with a note.
 pub fn pidf(basic: &str, note: &str) -> String {
@@ -41,6 +41,7 @@ pub struct Sent {
     pub head: String,
     pub body: String,
     pub token: u64,
+    pub cause: Cause,
 }
 
 impl Sent {
@@ -94,6 +95,7 @@ pub struct World {
     pub prompt: bool,
     pub sent: Vec<Sent>,
     pub resolves: Vec<String>,
+    pub happened: Vec<(Cause, Event)>,
     /// By how much somebody set the wall clock.
     pub clock_error: i64,
     serial: u32,
@@ -163,6 +165,7 @@ impl World {
             prompt: true,
             sent: Vec::new(),
             resolves: Vec::new(),
+            happened: Vec::new(),
             clock_error: 0,
             serial: 0,
         };
@@ -224,9 +227,10 @@ impl World {
                         head: String::from_utf8(send.head).unwrap(),
                         body: String::from_utf8(send.body.to_vec()).unwrap(),
                         token: send.token,
+                        cause: send.cause,
                     }),
                     Output::Resolve(name) => self.resolves.push(name),
-                    Output::Record(_) => {}
+                    Output::Record(cause, event) => self.happened.push((cause, event)),
                 }
             }
             if self.prompt && !self.pending.is_empty() {

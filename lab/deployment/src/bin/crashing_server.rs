@@ -56,6 +56,7 @@ fn serve(arguments: &[String]) -> Result<(), String> {
         }),
         clock,
         readiness: Readiness::new(),
+        observer: Arc::new(()),
     })
     .map_err(|error| error.to_string())?;
     for listener in node.listeners() {
