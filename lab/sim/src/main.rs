@@ -66,6 +66,9 @@ fn tell_many(wish: &Wish) -> Vec<u64> {
     let work = || {
         while !enough.load(Ordering::Relaxed) {
             let index = next.fetch_add(1, Ordering::Relaxed);
+            if index > 0 && index.is_multiple_of(10_000) {
+                eprintln!("{index} stories are told or being told");
+            }
             if index >= wish.seeds {
                 return;
             }

@@ -214,6 +214,7 @@ impl World {
 
     /// Tells the whole story.
     pub fn run(mut self) -> Outcome {
+        self.witness.partitioner = Some(self.server.partitioner());
         self.witness.reloaded(self.at, self.plan.handling);
         self.start_server(self.plan.shards);
         let begin = self.at;

@@ -68,7 +68,7 @@ impl News {
     }
 
     /// The server starts anew: whose 200 may not be on record?
-    fn restarted(&mut self, at: Instant, pending: bool, model: &Model) {
+    fn restarted(&mut self, at: Instant, undone: Option<&BTreeSet<String>>, model: &Model) {
         // Two starts in a row: what the first owed had not left yet.
         let hasty = at.since(self.started) < OWED_MAX;
         // Something changed that she was not told yet.
@@ -96,9 +96,15 @@ impl News {
             .map(|track| track.presentity.clone())
             .chain(unheard)
             .collect();
+        // Without a crash everything is written.
+        let is_undone = |track: &Track| match (undone, &track.presentity) {
+            (Some(undone), Some(presentity)) => undone.contains(presentity),
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
         for track in self.dialogs.values_mut() {
             track.unrecorded |=
-                pending || track.unanswered || unsettled.contains(&track.presentity);
+                track.unanswered || unsettled.contains(&track.presentity) || is_undone(track);
         }
     }
 }
@@ -146,8 +152,8 @@ impl Checker for News {
                     }
                 }
             }
-            Happening::Crashed { pending } => self.restarted(at, *pending > 0, model),
-            Happening::Stopped { hasty } => self.restarted(at, *hasty, model),
+            Happening::Crashed { undone, .. } => self.restarted(at, Some(*undone), model),
+            Happening::Stopped { .. } => self.restarted(at, None, model),
             Happening::Started { .. } => self.started = at,
             _ => {}
         }
