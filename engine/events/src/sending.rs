@@ -750,9 +750,12 @@ impl EventState {
         let starts = self.starts;
         let mut records = Vec::new();
         for (_, subscription) in &self.subscriptions {
-            if subscription.stored && subscription.phase == Phase::Live {
+            if subscription.stored {
+                // What still waits to leave never will: its number is the next.
+                let unsent = (subscription.in_flight.as_ref())
+                    .is_some_and(|flight| flight.since.is_none() && flight.client.is_none());
                 let record = Encoder::new(b'c')
-                    .u32(subscription.cseq(starts))
+                    .u32(subscription.cseq(starts).wrapping_sub(u32::from(unsent)) & 0x7fff_ffff)
                     .u32(starts.wrapping_add(1))
                     .end();
                 records.push(machine::Record {
