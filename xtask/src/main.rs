@@ -1,5 +1,6 @@
 //! The project's own commands: `cargo xtask test`, `cargo xtask tidy`, `cargo xtask install`.
 
+mod flows;
 mod packages;
 mod sim;
 mod steps;
@@ -15,6 +16,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                    (--quick leaves out the documentation and the peers)
   tidy             the arrows between floors, room labels, sizes, names, what is nowhere to be found
   tour [--write]   the README's tour, run and compared; or what a run says, written into it
+  flows [--write]  the ladders of docs/flows, compared with a run of each flow; or drawn anew
   sim [--seeds N] [--seed S] [--jobs J] [--keep-going]
                    stories in the simulated world, by their seeds; a broken promise is told as short as it gets
   install          the Debian packages that the tests with peers need";
@@ -29,6 +31,8 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(&root),
         ["tour"] => tour::run(&root, false),
         ["tour", "--write"] => tour::run(&root, true),
+        ["flows"] => flows::run(&root, false),
+        ["flows", "--write"] => flows::run(&root, true),
         ["install"] => packages::run(),
         ["sim", words @ ..] => sim::run(&root, words),
         _ => {

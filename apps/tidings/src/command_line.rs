@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::bench;
+use crate::commands::{bench, ladder};
 use crate::{fetch, publish, watch};
 
 /// A SIP presence server: publish, compose, notify.
@@ -47,8 +47,8 @@ pub(crate) enum Command {
     Interop(Anything),
     /// Load a server, and say what it costs and what was wrong
     Bench(bench::Bench),
-    /// A ladder from a capture (not built yet)
-    Ladder(Anything),
+    /// Draw what `serve --trace-ladder` recorded (captures are not built yet)
+    Ladder(ladder::Ladder),
     /// One user's messages, live (not built yet)
     Trace(Anything),
 }
@@ -78,6 +78,9 @@ pub(crate) struct Serve {
     /// Refuse a store of an older version instead of taking it forward
     #[arg(long)]
     pub(crate) no_upgrade: bool,
+    /// Draw every message and event into this file while it runs: a picture (.svg), a trace (.jsonl), or text
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace_ladder: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

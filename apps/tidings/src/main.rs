@@ -53,7 +53,7 @@ fn run(command: Command) -> u8 {
         Command::Rules(_) => commands::not_built("rules"),
         Command::Interop(_) => commands::not_built("interop"),
         Command::Bench(arguments) => commands::bench::run(&arguments),
-        Command::Ladder(_) => commands::not_built("ladder"),
+        Command::Ladder(arguments) => commands::ladder::run(&arguments),
         Command::Trace(_) => commands::not_built("trace"),
     }
 }

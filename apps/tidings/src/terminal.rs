@@ -136,7 +136,7 @@ impl Terminal {
 }
 
 /// Header fields whose value is a secret, or as good as one.
-const CREDENTIALS: [Name; 2] = [Name::Authorization, Name::ProxyAuthorization];
+pub(crate) const CREDENTIALS: [Name; 2] = [Name::Authorization, Name::ProxyAuthorization];
 
 fn traced(bytes: &[u8]) -> String {
     let Ok(message) = Message::parse(bytes) else {

@@ -226,11 +226,34 @@ fn what_is_not_built_says_so() {
 }
 
 #[test]
+fn a_recorded_trace_is_drawn_and_a_bad_one_is_named_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = "{\"ladder\":1,\"title\":\"t\",\"actors\":[\"a\",\"b\"]}\n\
+        {\"at_us\":5,\"from\":\"a\",\"to\":\"b\",\"message\":\"hello\"}\n";
+    fs::write(folder.path().join("t.jsonl"), trace).unwrap();
+    let (code, drawn, _) = run(folder.path(), &["ladder", "t.jsonl"]);
+    assert!(code == 0 && drawn.contains("|--- 5 bytes"), "{drawn}");
+    let (code, drawn, _) = run(folder.path(), &["ladder", "t.jsonl", "--svg"]);
+    assert!(code == 0 && drawn.starts_with("<svg "), "{drawn}");
+    fs::write(folder.path().join("t.jsonl"), format!("{trace}\n{{}}\n")).unwrap();
+    let (code, _, said) = run(folder.path(), &["ladder", "t.jsonl"]);
+    assert_eq!(code, 2);
+    assert!(said.starts_with("tidings: t.jsonl:4: no at_us; "), "{said}");
+    assert_eq!(run(folder.path(), &["ladder", "none.jsonl"]).0, 2);
+}
+
+#[test]
 fn bad_usage_is_2_and_help_is_0() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(run(folder.path(), &[]).0, 2);
     assert_eq!(run(folder.path(), &["sevre"]).0, 2);
     assert_eq!(run(folder.path(), &["serve", "--no-such"]).0, 2);
+    // Before anything runs: no data folder, no socket.
+    let nowhere = ["serve", "--trace-ladder", "no/such/folder/ladder.svg"];
+    let (code, _, said) = run(folder.path(), &nowhere);
+    let expected = "tidings: --trace-ladder no/such/folder/ladder.svg: No such file or directory";
+    assert_eq!((code, said.starts_with(expected)), (2, true), "{said}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     let (code, help, _) = run(folder.path(), &["--help"]);
     assert!(
         code == 0 && help.contains("serve") && help.contains("publish"),

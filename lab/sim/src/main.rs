@@ -144,6 +144,15 @@ fn tell_one(seed: u64) -> bool {
             violation.checker, violation.what, violation.promise
         );
     }
+    // A picture begins at 0; the lines above say when that is.
+    let mut ladder = told.ladder;
+    let begin = ladder
+        .entries()
+        .map(|entry| entry.at)
+        .min()
+        .unwrap_or_default();
+    ladder.title = format!("seed {seed}; 0.000 is {:.6}", begin as f64 / 1e6);
+    println!("\n{}", ladder.text());
     println!("again: cargo xtask sim --seed {seed}");
     true
 }

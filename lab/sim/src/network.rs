@@ -14,6 +14,7 @@ use sip::framing::{Frame, Framer};
 use sip::{Message, Name, response_to};
 
 use crate::happening::Happening;
+use crate::picture::Way;
 use crate::plan::Connecting;
 use crate::settings::{SERVER, address};
 use crate::world::{Event, World};
@@ -121,17 +122,18 @@ impl World {
             return self.stream_to_server(peer, None, bytes);
         }
         let first = *self.first_sent.entry(digest(bytes)).or_insert(self.at);
-        let fates = self.fates(peer);
+        let mut fates = self.fates(peer);
+        fates.retain(|after| (self.at + *after).since(first) < CARRIED_MAX);
+        let arrivals: Vec<Instant> = fates.iter().map(|after| self.at + *after).collect();
+        self.draw_message(Way::Up(peer), "udp", bytes, &arrivals);
         let bytes: Arc<[u8]> = bytes.into();
         for after in fates {
-            if (self.at + after).since(first) < CARRIED_MAX {
-                let event = Event::ToServer {
-                    peer,
-                    connection: None,
-                    bytes: Arc::clone(&bytes),
-                };
-                self.schedule(after, event);
-            }
+            let event = Event::ToServer {
+                peer,
+                connection: None,
+                bytes: Arc::clone(&bytes),
+            };
+            self.schedule(after, event);
         }
         if self.server.life.is_none() && self.chance.below(3) == 0 {
             // Port unreachable.
@@ -186,7 +188,9 @@ impl World {
                 }
             },
         };
-        for (at, bytes) in self.pieces(id, peer, true, bytes) {
+        let pieces = self.pieces(id, peer, true, bytes);
+        self.draw_pieces(Way::Up(peer), bytes, &pieces);
+        for (at, bytes) in pieces {
             let event = Event::ToServer {
                 peer,
                 connection: Some(id),
@@ -373,6 +377,7 @@ impl World {
             self.numbed.insert(peer);
         }
         self.note(|| format!("{peer} <- {} (a proxy)", summary(&out)));
+        self.draw_at(peer, || format!("a proxy answers {}", summary(&out)));
         *self
             .tally
             .answers
@@ -397,6 +402,8 @@ impl World {
     /// The server sends a datagram to a peer.
     pub(crate) fn datagram_to_peer(&mut self, peer: usize, bytes: &[u8]) {
         let fates = self.fates(peer);
+        let arrivals: Vec<Instant> = fates.iter().map(|after| self.at + *after).collect();
+        self.draw_message(Way::Down(peer), "udp", bytes, &arrivals);
         let bytes: Arc<[u8]> = bytes.into();
         for after in fates {
             let event = Event::ToPeer {
@@ -418,7 +425,9 @@ impl World {
         else {
             return false;
         };
-        for (at, bytes) in self.pieces(id, peer, false, bytes) {
+        let pieces = self.pieces(id, peer, false, bytes);
+        self.draw_pieces(Way::Down(peer), bytes, &pieces);
+        for (at, bytes) in pieces {
             let event = Event::ToPeer {
                 peer,
                 connection: Some(id),
@@ -498,6 +507,12 @@ impl World {
             return self.drive_person(peer);
         }
         let odd = peer - self.people.len();
+        if let Some(guest) = odd
+            .checked_sub(self.odds.len())
+            .and_then(|guest| self.guests.get_mut(guest))
+        {
+            return guest.inbox.push((self.at, bytes.into()));
+        }
         if let Some(answer) = self.odds[odd].receive(from, bytes) {
             self.send_to_server(peer, false, &answer);
         }

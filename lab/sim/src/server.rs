@@ -109,6 +109,11 @@ impl Server {
         )
     }
 
+    /// Whether a process ever ran on it.
+    pub(crate) const fn has_lived(&self) -> bool {
+        self.lives > 0
+    }
+
     /// Its wall clock steps.
     pub(crate) fn step_wall(&mut self, by_ms: i64) {
         self.wall_offset_ms += by_ms;

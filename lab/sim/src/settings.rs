@@ -79,3 +79,16 @@ pub(crate) fn settings(number: u64, handling: Handling, interval_ms: u32, named:
         hosts: BTreeMap::new(),
     }
 }
+
+/// The same with the durations that a call flow needs.
+pub(crate) fn with_needs(settings: &Settings, needs: &scenario::Needs) -> Settings {
+    let mut settings = settings.clone();
+    for domain in &mut settings.domains {
+        let publish = &mut domain.presence.publish_expires_seconds;
+        publish.min = needs.publish_seconds_min;
+        publish.max = needs.publish_seconds_max.unwrap_or(publish.max);
+        publish.default = publish.default.min(publish.max);
+        domain.presence.subscribe_expires_seconds.min = needs.subscribe_seconds_min;
+    }
+    settings
+}

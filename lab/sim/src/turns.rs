@@ -10,6 +10,8 @@ use machine::settings::Handling;
 use shard::{Destination, Flow, Output, Room, Send, Shard, Undeliverable};
 use sip::{Message, response_to};
 
+use ladder::PointKind;
+
 use crate::breakage::Breakage;
 use crate::network::{digest, summary};
 use crate::settings::{address, peer_at, settings};
@@ -36,9 +38,13 @@ impl World {
             return;
         };
         input(machine, now);
+        let cause = machine.cause();
         let mut outputs = Vec::new();
         while let Some(output) = machine.poll_output() {
             outputs.push(output);
+        }
+        if let Some(message) = message {
+            self.draw_cause(message.bytes(), cause);
         }
         self.witness.turn(&Turn {
             at,
@@ -88,11 +94,14 @@ impl World {
                 let after = self.server.jitter(300_000);
                 self.schedule(after, Event::Resolved { life, shard, name });
             }
-            Output::Record(cause, event) => self.note(|| {
-                let mut line = format!("  shard {shard}: {}", event.kind().name);
-                event.fields(&mut |name, value| line.push_str(&format!(" {name}={value}")));
-                format!("{line} cause={cause}")
-            }),
+            Output::Record(cause, event) => {
+                self.note(|| {
+                    let mut line = format!("  shard {shard}: {}", event.kind().name);
+                    event.fields(&mut |name, value| line.push_str(&format!(" {name}={value}")));
+                    format!("{line} cause={cause}")
+                });
+                self.draw_event(cause, &event);
+            }
         }
     }
 
@@ -176,6 +185,7 @@ impl World {
                 })
             }
         };
+        self.draw_cause(&bytes, send.cause);
         let life = self.server.life.as_ref().map(|life| life.number);
         if let (Some((why, after)), Some(life), 1..) = (failed, life, send.token) {
             self.schedule(
@@ -340,6 +350,11 @@ impl World {
     /// The process starts on what the disk holds.
     pub(crate) fn start_server(&mut self, shards: u16) {
         self.note(|| format!("the server starts with {shards} shards"));
+        if self.server.has_lived() {
+            self.draw(PointKind::Up, true, || {
+                format!("starts with {shards} shards")
+            });
+        }
         self.last_written = self.at;
         if let Err(why) = self.server.start(self.at, shards, &self.settings) {
             return self.note(|| format!("it does not start: {why}"));
@@ -368,6 +383,9 @@ impl World {
         self.tally.batches_lost += pending - kept.min(pending);
         self.tally.batches_kept += kept;
         self.note(|| format!("the server dies; the disk keeps {kept} batches more"));
+        self.draw(PointKind::Down, true, || {
+            format!("dies; the disk keeps {kept} batches more")
+        });
         self.witness.crashed(self.at, kept);
         self.close_all_connections();
     }
@@ -414,6 +432,7 @@ impl World {
                 if hasty { " in haste" } else { "" }
             )
         });
+        self.draw(PointKind::Down, true, || "has stopped".to_owned());
         self.tally.stops += 1;
         self.witness.stopped(self.at, hasty);
         self.close_all_connections();

@@ -15,9 +15,11 @@ use crate::happening::{Happening, Remains};
 use crate::network::{Connection, Link};
 use crate::odd::{AGAIN_MS, Odd};
 use crate::person::Person;
+use crate::picture::Picture;
 use crate::plan::{Operation, Plan};
 use crate::server::Server;
 use crate::settings::settings;
+use crate::stage::Guest;
 use crate::tally::Tally;
 use crate::witness::{Violation, Witness};
 
@@ -115,6 +117,8 @@ pub struct Outcome {
     pub violations: Vec<Violation>,
     /// What happened, line by line, where it was asked for.
     pub trace: Vec<String>,
+    /// The same as a picture, up to the first broken promise and a little more.
+    pub ladder: ladder::Trace,
     /// How long it was in the world.
     pub lasted: Duration,
     /// What the world did to those who live in it.
@@ -140,6 +144,8 @@ pub struct World {
     pub(crate) settings: Arc<Settings>,
     pub(crate) people: Vec<Person>,
     pub(crate) odds: Vec<Odd>,
+    /// Peers that somebody outside plays; they come after all others.
+    pub(crate) guests: Vec<Guest>,
     pub(crate) links: Vec<Link>,
     pub(crate) connections: BTreeMap<u64, Connection>,
     /// How many connections there were.
@@ -164,6 +170,7 @@ pub struct World {
     pub(crate) tally: Tally,
     pub(crate) shown: Vec<(Instant, usize, agent::Event)>,
     trace: Option<Vec<String>>,
+    pub(crate) picture: Option<Picture>,
 }
 
 impl World {
@@ -189,6 +196,7 @@ impl World {
             settings,
             people,
             odds,
+            guests: Vec::new(),
             links,
             connections: BTreeMap::new(),
             opened: 0,
@@ -208,15 +216,14 @@ impl World {
             tally: Tally::default(),
             shown: Vec::new(),
             trace: traced.then(Vec::new),
+            picture: traced.then(|| Picture::of(&plan)),
             plan,
         }
     }
 
     /// Tells the whole story.
     pub fn run(mut self) -> Outcome {
-        self.witness.partitioner = Some(self.server.partitioner());
-        self.witness.reloaded(self.at, self.plan.handling);
-        self.start_server(self.plan.shards);
+        self.begin();
         let begin = self.at;
         let operations: Vec<u64> = self.plan.operations.iter().map(|(at, _)| *at).collect();
         for (index, at) in operations.iter().enumerate() {
@@ -231,8 +238,27 @@ impl World {
             shown: self.shown,
             violations: self.witness.violations,
             trace: self.trace.unwrap_or_default(),
+            ladder: self
+                .picture
+                .map(|picture| picture.trace)
+                .unwrap_or_default(),
             lasted: self.at.since(begin),
         }
+    }
+
+    /// The server starts for the first time.
+    pub(crate) fn begin(&mut self) {
+        self.witness.partitioner = Some(self.server.partitioner());
+        self.witness.reloaded(self.at, self.plan.handling);
+        self.start_server(self.plan.shards);
+    }
+
+    /// So many peers that somebody outside plays.
+    pub(crate) fn invite(&mut self, guests: usize) {
+        let first = self.links.len();
+        self.links
+            .extend((first..first + guests).map(|peer| Link::new(self.plan.seed, peer)));
+        self.guests.extend((0..guests).map(|_| Guest::default()));
     }
 
     /// Nothing goes wrong any more, and everybody gets the time to recover.
@@ -330,7 +356,15 @@ impl World {
 
     /// Lives through everything until then.
     fn advance(&mut self, until: Instant) {
+        self.advance_while(until, |_| true);
+    }
+
+    /// The same, but stops as soon as `waits` is over.
+    pub(crate) fn advance_while(&mut self, until: Instant, waits: impl Fn(&Self) -> bool) {
         loop {
+            if !waits(self) {
+                return;
+            }
             let queued = self.queue.peek().map(|next| next.0.at);
             let deadline = self.next_deadline();
             let next = queued.into_iter().chain(deadline.map(|(at, _)| at)).min();
@@ -403,6 +437,7 @@ impl World {
             Event::Operation(index) => {
                 if let Some((_, operation)) = self.plan.operations.get(index).cloned() {
                     self.note(|| format!("* {operation}"));
+                    self.draw(ladder::PointKind::Note, false, || operation.to_string());
                     self.operate(operation);
                 }
             }

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 const FLOORS: &[&str] = &["protocol", "engine", "runtime", "apps"];
 /// What stands beside the floors and may look at all of them.
 const BESIDE: &[&str] = &["lab", "fuzz", "xtask"];
+/// Of what stands beside, these are libraries that programs use: a picture of what happens, and call flows for anybody's server.
+const USED_BY_APPS: &[&str] = &["ladder", "scenario"];
 /// They meet in `shard`, and nowhere else.
 const STRANGERS: &[&str] = &["presence", "rls", "xdm", "proxy"];
 /// Async, sockets, clocks and disks: only from `runtime` upwards.
@@ -76,6 +78,13 @@ fn refuse(
 ) -> Option<String> {
     let from = place(manifest.file);
     let (name, to) = (manifest.name, arrow.to);
+    let is_library = |name: &str| USED_BY_APPS.contains(&name);
+    let drags_in = is_library(name) && !arrow.is_dev && !is_library(to);
+    if drags_in && places.get(to).is_some_and(|place| floor(place).is_none()) {
+        return Some(format!(
+            "`{name}` depends on `{to}`, and programs use `{name}`; nothing else that stands beside the floors would be right"
+        ));
+    }
     let own_floor = floor(from)?;
     let Some(their_place) = places.get(to) else {
         let is_deed = !arrow.is_dev && own_floor < 2 && DEEDS.contains(&to);
@@ -94,8 +103,10 @@ fn refuse(
             FLOORS.join(" ← ")
         )),
         None if arrow.is_dev && *their_place == "lab" => None,
+        None if from == "apps" && *their_place == "lab" && is_library(to) => None,
         None => Some(format!(
-            "`{name}` in {from} depends on `{to}` in {their_place}, which stands beside the floors; only a test may, and only on lab"
+            "`{name}` in {from} depends on `{to}` in {their_place}, which stands beside the floors; only a test may, and only on lab; apps may on {}",
+            USED_BY_APPS.join(" and ")
         )),
     }
 }
@@ -257,6 +268,25 @@ mod tests {
             .len(),
             1
         );
+    }
+
+    #[test]
+    fn programs_use_two_libraries_from_beside_and_no_more() {
+        let ladder = (
+            "lab/ladder/Cargo.toml",
+            "[dependencies]\nsip.workspace = true\n",
+        );
+        let used = "[dependencies]\nladder.workspace = true\n";
+        assert_eq!(workspace(&[ladder, ("apps/tidings/Cargo.toml", used)]), []);
+        assert_eq!(
+            workspace(&[ladder, ("runtime/node/Cargo.toml", used)]).len(),
+            1
+        );
+        let drags_in = (
+            "lab/ladder/Cargo.toml",
+            "[dependencies]\ndeployment.workspace = true\n",
+        );
+        assert_eq!(workspace(&[drags_in]).len(), 1);
     }
 
     #[test]

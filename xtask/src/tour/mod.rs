@@ -97,6 +97,7 @@ impl Tour {
         tour.a_mistake()?;
         watch.interrupt();
         server.interrupt();
+        tour.a_picture()?;
         Ok(tour.blocks)
     }
 
@@ -167,6 +168,28 @@ impl Tour {
             "trace",
             [vec![format!("$ tidings {trace}")], said, printed].concat(),
         );
+        Ok(())
+    }
+
+    /// A server that draws what it does, and what it drew of one watcher and one publication.
+    fn a_picture(&mut self) -> Result<(), String> {
+        let mut server = self.start("serve --data picture --trace-ladder ladder.txt")?;
+        server.lines_until("ready in ")?;
+        let mut watch = self.start("watch alice@example.com --as bob@example.com")?;
+        watch.line()?;
+        let publish = "publish alice@example.com --note \"at lunch\" --once";
+        self.start(publish)?.every_line()?;
+        watch.line()?;
+        server.interrupt();
+        let drawn = fs::read_to_string(self.folder.join("ladder.txt"));
+        let drawn = drawn.map_err(|error| format!("ladder.txt: {error}"))?;
+        let mut lines = vec![
+            "$ tidings serve --trace-ladder ladder.txt".to_owned(),
+            "…".to_owned(),
+            "$ cat ladder.txt".to_owned(),
+        ];
+        lines.extend(drawn.lines().map(str::to_owned));
+        self.show("ladder", lines);
         Ok(())
     }
 

@@ -4,6 +4,7 @@ pub(crate) mod admin;
 pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod init;
+pub(crate) mod ladder;
 
 use crate::exit;
 

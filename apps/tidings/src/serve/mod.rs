@@ -4,6 +4,7 @@ mod banner;
 mod calendar;
 mod logs;
 mod metrics;
+mod recorder;
 mod running;
 mod signals;
 mod systemd;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use configuration::{Commit, Configuration, Origin, Overrides, Problems, Reading};
-use node::{Clock, Node, Readiness, StartError};
+use node::{Clock, Node, Observer, Readiness, StartError};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use web::{AdminSocket, Listening};
@@ -21,6 +22,7 @@ use web::{AdminSocket, Listening};
 use crate::command_line::Serve;
 use crate::{commands, exit};
 use logs::Logs;
+use recorder::Recorder;
 use running::Running;
 use signals::{End, Signals};
 use systemd::Systemd;
@@ -45,7 +47,22 @@ pub(crate) fn run(arguments: &Serve) -> u8 {
         .warnings
         .iter()
         .for_each(|warning| tracing::warn!("{warning}"));
-    match serve(reading, overrides, logs, clock) {
+    let recorder = match recorder(arguments, clock) {
+        Ok(recorder) => recorder,
+        Err(wrong) => {
+            eprintln!("tidings: {wrong}");
+            return exit::USAGE;
+        }
+    };
+    let observer: Arc<dyn Observer> = match &recorder {
+        Some(recorder) => recorder.observer(logs.lines()),
+        None => logs.lines(),
+    };
+    let served = serve(reading, overrides, (logs, observer), clock);
+    if let Some(recorder) = recorder {
+        recorder.finish();
+    }
+    match served {
         Ok(()) => exit::DONE,
         Err(failure) => {
             tracing::error!("{}", failure.message);
@@ -67,6 +84,17 @@ fn failed(message: impl Into<String>) -> Failure {
     }
 }
 
+/// `--trace-ladder`, where it is asked for.
+fn recorder(arguments: &Serve, clock: Clock) -> Result<Option<Recorder>, String> {
+    let version = env!("CARGO_PKG_VERSION");
+    let title = format!(
+        "tidings {version}, since {}",
+        calendar::rfc3339(clock.now().wall)
+    );
+    let file = arguments.trace_ladder.as_deref();
+    file.map(|file| Recorder::begin(file, &title)).transpose()
+}
+
 fn overrides(arguments: &Serve) -> Overrides {
     Overrides {
         data: arguments
@@ -84,7 +112,12 @@ fn refused(problems: &Problems) -> u8 {
     exit::USAGE
 }
 
-fn serve(reading: Reading, overrides: Overrides, logs: Logs, clock: Clock) -> Result<(), Failure> {
+fn serve(
+    reading: Reading,
+    overrides: Overrides,
+    (logs, observer): (Logs, Arc<dyn Observer>),
+    clock: Clock,
+) -> Result<(), Failure> {
     let started = clock.monotonic();
     let configuration = reading.configuration;
     let is_new = is_new(&configuration.data);
@@ -100,7 +133,6 @@ fn serve(reading: Reading, overrides: Overrides, logs: Logs, clock: Clock) -> Re
     let readiness = Readiness::new();
     let (drain, drains) = mpsc::channel(1);
     let addresses = http.iter().map(|listening| listening.address).collect();
-    let observer = logs.lines();
     let running = Arc::new(Running::new(running::Begin {
         configuration: configuration.clone(),
         overrides,
