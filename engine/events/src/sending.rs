@@ -742,11 +742,11 @@ impl EventState {
     /// The last call of a clean stop: CSeq numbers go on without a gap in the next life.
     pub fn close(&mut self) {
         let starts = self.starts;
-        let live = |(_, subscription): &(usize, &Subscription)| {
-            subscription.stored && subscription.phase == Phase::Live
-        };
-        let all = self.subscriptions.iter().filter(live);
-        let slots: Vec<u32> = all.map(|(slot, _)| slot as u32).collect();
+        let all = self.subscriptions.iter();
+        let slots: Vec<u32> = all
+            .filter(|(_, subscription)| subscription.stored)
+            .map(|(slot, _)| slot as u32)
+            .collect();
         for slot in slots {
             let subscription = &mut self.subscriptions[slot as usize];
             let now = (
@@ -754,7 +754,11 @@ impl EventState {
                 subscription.cseq_starts,
                 subscription.sent,
             );
-            subscription.cseq_base = subscription.cseq(starts);
+            // What still waits to leave never will: its number is the next.
+            let unsent = (subscription.in_flight.as_ref())
+                .is_some_and(|flight| flight.since.is_none() && flight.client.is_none());
+            let newest = subscription.cseq(starts).wrapping_sub(u32::from(unsent));
+            subscription.cseq_base = newest & 0x7fff_ffff;
             subscription.cseq_starts = starts.wrapping_add(1);
             subscription.sent = 0;
             self.append_cseq_base(slot);
@@ -776,10 +780,10 @@ impl EventState {
         self.append_change(slot, record);
     }
 
-    /// What changed of a stored subscription; the whole of it where its chain is long enough.
+    /// What changed of a stored subscription; the whole of it where its chain is long enough. That one is over is only in its chain.
     fn append_change(&mut self, slot: u32, record: Encoder) {
         let subscription = &mut self.subscriptions[slot as usize];
-        if subscription.appends >= APPENDS_MAX {
+        if subscription.appends >= APPENDS_MAX && subscription.phase == Phase::Live {
             return self.put_subscription(slot);
         }
         subscription.appends += 1;
