@@ -242,20 +242,7 @@ impl Dialog {
                 b"\r\nSubscription-State: ",
             ],
         );
-        match notify.state {
-            State::Active(expires) => {
-                out.extend_from_slice(b"active;expires=");
-                write_number(out, u64::from(expires));
-            }
-            State::Pending(expires) => {
-                out.extend_from_slice(b"pending;expires=");
-                write_number(out, u64::from(expires));
-            }
-            // RFC 6665 §4.1.3: terminated carries a reason and no expires.
-            State::Terminated(reason) => {
-                push(out, [b"terminated;reason=", reason.as_bytes()]);
-            }
-        }
+        notify.state.write(out);
         if let Some(content_type) = notify.content_type {
             push(out, [b"\r\nContent-Type: ", content_type.as_bytes()]);
         }
@@ -300,6 +287,23 @@ pub enum State {
 }
 
 impl State {
+    fn write(self, out: &mut Vec<u8>) {
+        match self {
+            Self::Active(expires) => {
+                out.extend_from_slice(b"active;expires=");
+                write_number(out, u64::from(expires));
+            }
+            Self::Pending(expires) => {
+                out.extend_from_slice(b"pending;expires=");
+                write_number(out, u64::from(expires));
+            }
+            // RFC 6665 §4.1.3: terminated carries a reason and no expires.
+            Self::Terminated(reason) => {
+                push(out, [b"terminated;reason=", reason.as_bytes()]);
+            }
+        }
+    }
+
     /// The state's name, as written in Subscription-State.
     pub const fn name(self) -> &'static str {
         match self {

@@ -457,20 +457,12 @@ impl Peers {
         let stream = way & 1 != 0;
         let number = way >> 1 & 3;
         let transport = if stream { "TCP" } else { "UDP" };
-        let contact = match way >> 3 & 7 {
-            0..=3 => format!("sip:{watcher}@192.0.2.{}", 10 + number),
-            4 => format!("sip:{watcher}@host{number}.example.net"),
-            5 => format!("sip:{watcher}@192.0.2.{};transport=tcp", 10 + number),
-            6 => format!("sip:{watcher}@10.0.0.1;ob"),
-            _ => format!("sip:{watcher}@gone.invalid"),
-        };
+        let contact = contact(way, watcher);
         let (fields, with_id) = wishes(expires, script.byte());
         let answers = within && self.dialogs.get(at).is_some_and(answers);
-        let alive = if within {
-            self.rely_on(now, at, with_id, answers)
-        } else {
-            None
-        };
+        let alive = within
+            .then(|| self.rely_on(now, at, with_id, answers))
+            .flatten();
         let branch = format!("z9hG4bKs{serial}");
         let bytes = format!(
             "SUBSCRIBE sip:{presentity}@example.com SIP/2.0\r\n\
@@ -657,5 +649,17 @@ impl World {
         }
         self.shard.handle_datagram(self.now, &flow, &bytes);
         self.run();
+    }
+}
+
+/// Where a watcher wants her NOTIFYs.
+fn contact(way: u8, watcher: &str) -> String {
+    let number = way >> 1 & 3;
+    match way >> 3 & 7 {
+        0..=3 => format!("sip:{watcher}@192.0.2.{}", 10 + number),
+        4 => format!("sip:{watcher}@host{number}.example.net"),
+        5 => format!("sip:{watcher}@192.0.2.{};transport=tcp", 10 + number),
+        6 => format!("sip:{watcher}@10.0.0.1;ob"),
+        _ => format!("sip:{watcher}@gone.invalid"),
     }
 }
