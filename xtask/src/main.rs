@@ -1,6 +1,7 @@
 //! The project's own commands: `cargo xtask test`, `cargo xtask tidy`, `cargo xtask install`.
 
 mod flows;
+mod fuzz;
 mod packages;
 mod sim;
 mod steps;
@@ -19,6 +20,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   flows [--write]  the ladders of docs/flows, compared with a run of each flow; or drawn anew
   sim [--seeds N] [--seed S] [--jobs J] [--keep-going]
                    stories in the simulated world, by their seeds; a broken promise is told as short as it gets
+  fuzz [--seconds N] [--minimise] [TARGET…]
+                   the targets of fuzz/ under libFuzzer, a minute each; or the fewest inputs, written over what is kept
   install          the Debian packages that the tests with peers need";
 
 fn main() -> ExitCode {
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         ["flows"] => flows::run(&root, false),
         ["flows", "--write"] => flows::run(&root, true),
         ["install"] => packages::run(),
+        ["fuzz", words @ ..] => fuzz::run(&root, words),
         ["sim", words @ ..] => sim::run(&root, words),
         _ => {
             eprintln!("{USAGE}");

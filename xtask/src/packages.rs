@@ -1,4 +1,4 @@
-//! The Debian packages that tests with real peers need, installed where that is possible.
+//! The Debian packages that tests with real peers and the fuzzer need, installed where that is possible.
 
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -21,6 +21,10 @@ const PROGRAMS: &[Program] = &[
     Program {
         name: "xmllint",
         packages: &["libxml2-utils"],
+    },
+    Program {
+        name: "c++",
+        packages: &["g++"],
     },
 ];
 
@@ -51,7 +55,7 @@ pub(crate) fn install() -> Result<String, String> {
     let names = names.join(", ");
     if !is_there("apt-get") {
         return Err(format!(
-            "missing: {names}; no apt-get here: install SIPp, baresip and xmllint by hand"
+            "missing: {names}; no apt-get here: install SIPp, baresip, xmllint and a C++ compiler by hand"
         ));
     }
     if !is_root() {
@@ -110,7 +114,7 @@ fn is_root() -> bool {
 }
 
 /// Whether a program of that name stands in one of the folders of `PATH`.
-fn is_there(program: &str) -> bool {
+pub(crate) fn is_there(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| is_file(&folder.join(program)))
 }
@@ -128,7 +132,7 @@ mod tests {
         let programs: Vec<&Program> = PROGRAMS.iter().collect();
         assert_eq!(
             command_line(&programs),
-            "sudo apt-get install sip-tester baresip-core libxml2-utils"
+            "sudo apt-get install sip-tester baresip-core libxml2-utils g++"
         );
     }
 

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that must hold, one step after the other, and one line at the end that sums it up.
 
+use crate::fuzz;
 use crate::packages;
 use crate::tally::{Tally, skipped_lines};
 use crate::tidy;
@@ -43,6 +44,7 @@ pub(crate) fn test(root: &Path, quick: bool) -> ExitCode {
         run.step("peers", |run| {
             run.tests(&["test", "--package", PEERS, "--no-fail-fast"])
         });
+        run.step("fuzz", fuzz_a_little);
         run.step("tour", take_tour);
         run.step("documentation", |run| {
             run.check(&["doc", "--workspace", "--no-deps"])
@@ -171,6 +173,19 @@ fn install(_: &mut Run<'_>) -> Tally {
             without_it()
         }
     }
+}
+
+/// The targets were played by the tests; here they are fuzzed, guided by what they cover.
+fn fuzz_a_little(run: &mut Run<'_>) -> Tally {
+    if !fuzz::is_possible() {
+        println!("skipped: fuzz: no C++ compiler");
+        return without_it();
+    }
+    let fuzzed = fuzz::bounded(run.root);
+    if let Err(why) = &fuzzed {
+        println!("{why}");
+    }
+    Tally::one(fuzzed.is_ok())
 }
 
 /// The README's tour shows the demo on its own ports. Where somebody else has them it is skipped, also in CI: a test must not

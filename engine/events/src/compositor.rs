@@ -253,10 +253,7 @@ impl EventState {
             deadline: Wall::default(),
             timer: None,
             change,
-            maker: Maker {
-                fingerprint: change.fingerprint,
-                until: now.monotonic + RETRANSMISSIONS_LAST,
-            },
+            maker: Maker::of(change.fingerprint, now.monotonic),
             maker_tag: number,
             appends: 0,
         });

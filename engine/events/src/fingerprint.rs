@@ -3,6 +3,8 @@
 use machine::{Instant, Partitioner, Wall};
 use sip::Message;
 
+use crate::state::RETRANSMISSIONS_LAST;
+
 /// A keyed hash of topmost Via branch and sent-by, Call-ID, From tag, CSeq and method. 0: none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Fingerprint(pub u64);
@@ -39,6 +41,16 @@ pub struct Maker {
     pub fingerprint: Fingerprint,
     /// A copy may come until then.
     pub until: Instant,
+}
+
+impl Maker {
+    /// Something that is made, or read from the store, now.
+    pub fn of(fingerprint: Fingerprint, now: Instant) -> Self {
+        Self {
+            fingerprint,
+            until: now + RETRANSMISSIONS_LAST,
+        }
+    }
 }
 
 /// Which request last changed something that is stored, and when.

@@ -185,10 +185,7 @@ impl EventState {
             deadline: Wall::default(),
             asked: self.next_number(),
             change,
-            maker: Maker {
-                fingerprint: change.fingerprint,
-                until: context.now.monotonic + RETRANSMISSIONS_LAST,
-            },
+            maker: Maker::of(change.fingerprint, context.now.monotonic),
             appends: 0,
             owed: Owed::Nothing,
             cause: Cause::NONE,

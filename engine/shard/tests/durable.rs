@@ -412,3 +412,62 @@ fn what_waits_for_the_disk_does_not_leave_when_the_rules_have_changed_meanwhile(
         }
     }
 }
+
+#[test]
+fn the_last_notify_of_a_fetch_that_waits_for_the_disk_shows_nothing_that_the_rules_have_taken_away()
+{
+    for handling in [Handling::Block, Handling::PoliteBlock] {
+        let mut world = World::new();
+        world.prompt = false;
+        let text = world.publish_text(
+            "Content-Type: application/pidf+xml\r\n",
+            &pidf("open", "secret"),
+        );
+        world.say(&World::udp(6000), &text);
+        let text = world.subscribe_text("bob", 7000, "Expires: 0\r\n");
+        world.say(&World::udp(7000), &text);
+        let mut settings = world.settings.clone();
+        settings.domains[0].presence.default_handling = handling;
+        world.shard.handle_settings(world.now, settings.into());
+        world.run();
+        world.make_durable();
+        world.make_durable();
+        let notifies = world.notifies(0);
+        assert_eq!(notifies.len(), 1, "{notifies:#?}");
+        assert!(!notifies[0].body.contains("secret"), "{notifies:#?}");
+        assert!(
+            notifies[0]
+                .need("Subscription-State")
+                .starts_with("terminated")
+        );
+        world.ok(&notifies[0]);
+        assert_eq!(world.shard.counts().subscriptions, 0);
+    }
+}
+
+#[test]
+fn clean_stops_and_reloads_do_not_make_the_record_of_a_subscription_longer_and_longer() {
+    let mut world = World::new();
+    let (_, first) = world.watch("bob", 7000, "");
+    for number in 0..60 {
+        world.reload(|settings| {
+            let handling = [Handling::Allow, Handling::PoliteBlock][number % 2];
+            settings.domains[0].presence.default_handling = handling;
+        });
+        let owed = world.sent.last().filter(|sent| sent.is_notify()).cloned();
+        owed.iter().for_each(|notify| drop(world.ok(notify)));
+        world.stop_and_start();
+    }
+    let longest = world.disk.values().map(Vec::len).max();
+    assert!(longest <= Some(20), "{longest:?}");
+    let from = world.sent.len();
+    world.reload(|settings| settings.domains[0].presence.default_handling = Handling::Allow);
+    world.publish_open("news");
+    let notifies = world.notifies(from);
+    let newest = notifies.last().expect("a NOTIFY");
+    assert!(
+        newest.cseq() > first.cseq() && newest.cseq() < 200,
+        "{}",
+        newest.cseq()
+    );
+}

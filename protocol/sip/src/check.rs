@@ -65,6 +65,11 @@ impl<'b> Message<'b> {
         if outline.stray {
             return Err(Flaw::whole(400, "CR or LF alone"));
         }
+        // RFC 3261 §7: the empty line is there even without a body. Without it the datagram was cut, and who knows
+        // whether its last field is whole.
+        if outline.unended {
+            return Err(Flaw::whole(400, "Header section without end"));
+        }
         if outline.broken_line {
             return Err(Flaw::whole(400, "Line without header name"));
         }
@@ -206,7 +211,14 @@ fn check_address(address: &NameAddr<'_>, name: Name) -> Result<(), Flaw> {
         header: Some(name),
         ..flaw
     })?;
-    if !address.params.are_well_formed_with_one("tag") {
+    // RFC 3261 §25.1, `tag-param`: a tag is a token. Without one neither side of the dialog has a name; in quotes it
+    // may hold anything.
+    let tag = address
+        .params
+        .get("tag")
+        .filter(|_| matches!(name, Name::From | Name::To));
+    let torn = tag.is_some_and(|tag| tag.is_none_or(|tag| tag.starts_with('"')));
+    if torn || !address.params.are_well_formed_with_one("tag") {
         return Err(Flaw::bad(name, "Bad header parameters"));
     }
     Ok(())

@@ -125,8 +125,8 @@ pub(crate) fn find_either(one: u8, other: u8, bytes: &[u8]) -> Option<usize> {
     Some(chunks.len() * 8 + found)
 }
 
-/// Where the first CR, LF or NUL stands.
-pub(crate) fn find_line_end_or_nul(bytes: &[u8]) -> Option<usize> {
+/// Where the first CR or LF stands.
+pub(crate) fn find_line_end(bytes: &[u8]) -> Option<usize> {
     // Nearly no value holds a control character, and eight bytes at once tell.
     let (chunks, rest) = bytes.as_chunks::<8>();
     let below_space = |chunk: &[u8; 8]| {
@@ -136,7 +136,7 @@ pub(crate) fn find_line_end_or_nul(bytes: &[u8]) -> Option<usize> {
     if !chunks.iter().any(below_space) && rest.iter().all(|byte| *byte >= b' ') {
         return None;
     }
-    let is_one = |byte: &u8| matches!(byte, b'\r' | b'\n' | 0);
+    let is_one = |byte: &u8| matches!(byte, b'\r' | b'\n');
     bytes.iter().position(is_one)
 }
 
@@ -300,7 +300,7 @@ fn comma(bytes: &[u8]) -> usize {
 }
 
 /// The bytes with whole escapes undone; a `%` without two digits stays.
-pub(crate) fn unescaped(bytes: &[u8]) -> impl Iterator<Item = u8> {
+pub(crate) fn unescaped(bytes: &[u8]) -> impl Iterator<Item = u8> + Clone {
     let mut at = 0;
     std::iter::from_fn(move || {
         let byte = *bytes.get(at)?;
@@ -333,8 +333,8 @@ mod tests {
             prop_assert_eq!(find(b'a', &bytes), bytes.iter().position(|byte| *byte == b'a'));
             let either = bytes.iter().position(|byte| matches!(byte, b'a' | b'b'));
             prop_assert_eq!(find_either(b'a', b'b', &bytes), either);
-            let end = bytes.iter().position(|byte| matches!(byte, b'\r' | b'\n' | 0));
-            prop_assert_eq!(find_line_end_or_nul(&bytes), end);
+            let end = bytes.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
+            prop_assert_eq!(find_line_end(&bytes), end);
         }
     }
 }

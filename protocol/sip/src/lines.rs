@@ -37,6 +37,8 @@ pub(crate) struct Lines<'b> {
     first: bool,
     /// A CR or LF stood alone inside a line.
     pub(crate) stray: bool,
+    /// The empty line came.
+    pub(crate) ended: bool,
 }
 
 impl<'b> Lines<'b> {
@@ -47,6 +49,7 @@ impl<'b> Lines<'b> {
             bare: false,
             first: true,
             stray: false,
+            ended: false,
         }
     }
 
@@ -75,6 +78,7 @@ impl<'b> Lines<'b> {
             };
             self.at = next;
             if end == start {
+                self.ended = true;
                 return None;
             }
             // RFC 3261 §7.3.1: a line that starts with whitespace continues the one before.

@@ -38,6 +38,8 @@ pub(crate) struct Outline {
     pub(crate) stray: bool,
     pub(crate) broken_line: bool,
     pub(crate) too_many: bool,
+    /// No empty line ends the header section.
+    pub(crate) unended: bool,
     /// Content-Length says more than there is.
     pub(crate) cut: bool,
 }
@@ -81,6 +83,7 @@ impl<'b> Message<'b> {
             message.add(line);
         }
         message.outline.stray = lines.stray;
+        message.outline.unended = !lines.ended;
         message.finish(lines.at());
         Ok(message)
     }

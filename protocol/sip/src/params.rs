@@ -1,6 +1,11 @@
 //! Parameters: `;name`, `;name=value`, `;name="quoted value"`, of header fields and of URIs.
 
+use std::collections::BTreeSet;
+
 use crate::lexical::{self, PARAM, TOKEN, VALUE};
+
+/// Up to so many names are compared pair by pair.
+const PAIRS_MAX: usize = 8;
 
 /// A list of parameters, read when asked for one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -116,7 +121,7 @@ impl<'b> Params<'b> {
         true
     }
 
-    /// By the grammar of URI parameters (RFC 3261 §25.1, `other-param`).
+    /// By the grammar of URI parameters (RFC 3261 §25.1, `other-param`); no name stands twice (§19.1.1, RFC 3966 §3).
     pub(crate) fn are_well_formed_in_uri(&self) -> bool {
         let bytes = self.text.as_bytes();
         let mut at = 0;
@@ -130,7 +135,22 @@ impl<'b> Params<'b> {
                 at = lexical::escaped_end(bytes, at + 1, PARAM);
             }
         }
-        true
+        !self.repeats_a_name()
+    }
+
+    fn repeats_a_name(&self) -> bool {
+        let names = || {
+            self.iter().map(|(name, _)| {
+                lexical::unescaped(name.as_bytes()).map(|byte| byte.to_ascii_lowercase())
+            })
+        };
+        // Hardly anybody writes more than a handful; for the others the work stays bounded.
+        if self.iter().nth(PAIRS_MAX).is_none() {
+            let mut all = names().enumerate();
+            return all.any(|(at, name)| names().take(at).any(|other| other.eq(name.clone())));
+        }
+        let mut seen = BTreeSet::new();
+        !names().all(|name| seen.insert(name.collect::<Vec<u8>>()))
     }
 }
 

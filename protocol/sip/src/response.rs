@@ -18,7 +18,10 @@ pub fn response_to<'a>(
     received: Option<SocketAddr>,
 ) -> Writer<'a> {
     let mut writer = Writer::response(out, status, reason);
-    let mut lines = request.headers(Name::Via);
+    // An empty line before the topmost Via makes the request malformed, and it is answered nevertheless.
+    let mut lines = request
+        .headers(Name::Via)
+        .filter(|line| Values::new(line).next().is_some());
     if let Some(first) = lines.next() {
         topmost_via(&mut writer, request, first, received);
     }

@@ -34,15 +34,16 @@ pub(crate) fn read(line: &[u8]) -> Result<Read<'_>, ParseError> {
     if !lexical::is_token(method.as_bytes()) || uri.is_empty() || !is_sip(version.as_bytes()) {
         return Err(ParseError::StartLine);
     }
-    // RFC 3261 §7.1: single spaces, none inside the Request-URI, none at the end.
+    // RFC 3261 §7.1: single spaces and no tabs, none inside the Request-URI, none at the end.
     let length = method.len() + uri.len() + version.len() + 2;
+    let tabs = line.contains(&b'\t');
     Ok(Read {
         line: StartLine::Request {
             method: Method::read(method),
             uri,
         },
         version: !version.eq_ignore_ascii_case("SIP/2.0"),
-        spacing: length != line.len() || uri.bytes().any(lexical::is_space),
+        spacing: tabs || length != line.len() || uri.bytes().any(lexical::is_space),
     })
 }
 

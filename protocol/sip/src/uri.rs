@@ -65,7 +65,7 @@ impl<'b> Uri<'b> {
             sip(Scheme::Sips, text, rest)
         } else if scheme.eq_ignore_ascii_case("tel") {
             tel(text, rest)
-        } else if !rest.is_empty() && lexical::all(rest.as_bytes(), URI) {
+        } else if !rest.is_empty() && lexical::all_escaped(rest.as_bytes(), URI) {
             Ok(Uri {
                 opaque: rest,
                 ..Uri::of(Scheme::Other, text)
@@ -175,11 +175,16 @@ fn sip<'b>(scheme: Scheme, text: &'b str, rest: &'b str) -> Result<Uri<'b>, Flaw
     };
     uri.params = Params::in_uri(params);
     uri.headers = headers;
-    let headers = headers.unwrap_or_default().as_bytes();
-    if !uri.params.are_well_formed_in_uri() || !lexical::all_escaped(headers, HEADERS) {
+    if !uri.params.are_well_formed_in_uri() || !headers.is_none_or(are_headers) {
         return Err(BAD_URI);
     }
     Ok(uri)
+}
+
+/// RFC 3261 §25.1, `headers`: at least one, each with its name; what it is called matters to whoever uses it.
+fn are_headers(text: &str) -> bool {
+    let named = |header: &str| !header.is_empty() && !header.starts_with('=');
+    lexical::all_escaped(text.as_bytes(), HEADERS) && text.split('&').all(named)
 }
 
 fn is_user(text: &str) -> bool {

@@ -123,16 +123,17 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Copies text, each run of line ends and the whitespace around it as one space, NUL left out.
+    /// Copies text, each run of line ends and the whitespace around it as one space. NUL stays: a display name may
+    /// hold one (RFC 3261 §25.1, `quoted-pair`), and an answer's From equals its request's (§8.2.6.2).
     pub(crate) fn text(&mut self, text: &[u8]) {
         let mut rest = text;
-        while let Some(at) = lexical::find_line_end_or_nul(rest) {
+        while let Some(at) = lexical::find_line_end(rest) {
             self.out.extend_from_slice(&rest[..at]);
             while matches!(self.out.last(), Some(b' ' | b'\t')) {
                 self.out.pop();
             }
             self.out.push(b' ');
-            let skip = |byte: &&u8| lexical::is_space(**byte) || **byte == 0;
+            let skip = |byte: &&u8| lexical::is_space(**byte);
             rest = &rest[at + rest[at..].iter().take_while(skip).count()..];
         }
         self.out.extend_from_slice(rest);

@@ -32,6 +32,7 @@ fn request_lines() {
         ("OPTIONS  sip:sam@south.example SIP/2.0", 400),
         ("OPTIONS sip:sam@south.example  SIP/2.0", 400),
         ("OPTIONS sip:sam@south.example SIP/2.0 ", 400),
+        ("OPTIONS sip:sam@south.example\tSIP/2.0", 400),
         (
             "OPTIONS sip:sam@south.example?Route=%3Csip:a.example%3E SIP/2.0",
             400,
@@ -45,6 +46,13 @@ fn request_lines() {
         ("OPTIONS sip:sam@south.example: SIP/2.0", 400),
         ("OPTIONS sip:s%6@south.example SIP/2.0", 400),
         ("OPTIONS sip:s@m@south.example SIP/2.0", 400),
+        // RFC 3261 §19.1.1: a parameter stands once, however it is written.
+        ("OPTIONS sip:sam@south.example;lr;%6CR SIP/2.0", 400),
+        ("OPTIONS tel:+15550100;ext=1;ext=2 SIP/2.0", 400),
+        (
+            "OPTIONS sip:s@m.example;a;b;c;d;e;f;g;h;i;j;k;A SIP/2.0",
+            400,
+        ),
         ("OPTIONS south.example SIP/2.0", 400),
         ("OPTIONS tel:not-a-number SIP/2.0", 400),
         ("OPTIONS nobodyhasthis:opaque SIP/2.0", 416),
@@ -100,6 +108,9 @@ const HEADER_FIELDS: &[(&[&str], Name)] = &[
     ),
     (&["Contact: <sip:nora@10.1.2.3"], Name::Contact),
     (&["Contact: <*>"], Name::Contact),
+    // RFC 3261 §25.1, `headers`: behind the question mark something has a name.
+    (&["Contact: <sip:nora@10.1.2.3?>"], Name::Contact),
+    (&["Contact: <sip:nora@10.1.2.3?a=b&=c>"], Name::Contact),
     (&["To: \"Mr. S <sip:sam@south.example>"], Name::To),
     (
         &["To: \"Watson, Thomas\" < sip:sam@south.example >"],
@@ -115,6 +126,12 @@ const HEADER_FIELDS: &[(&[&str], Name)] = &[
         &["From: <sip:nora@north.example>, <sip:other@north.example>;tag=1"],
         Name::From,
     ),
+    // A tag has a value (RFC 3261 §25.1, `tag-param`).
+    (&["To: <sip:sam@south.example>;tag"], Name::To),
+    (&["From: <sip:nora@north.example>;tag=\"\""], Name::From),
+    (&["From: <sip:nora@north.example>;tag=\"a b\""], Name::From),
+    // An escape has two digits whatever the scheme (RFC 3261 §25.1, `uric`).
+    (&["To: <isbn:29837%>"], Name::To),
     (&["Content-Length: -999"], Name::ContentLength),
     (&["Content-Length: +0"], Name::ContentLength),
     (&["Content-Length: 0, 0"], Name::ContentLength),
@@ -125,6 +142,8 @@ const HEADER_FIELDS: &[(&[&str], Name)] = &[
         Name::ContentLength,
     ),
     (&["Content-Length: 0", "l: 0"], Name::ContentLength),
+    // RFC 3261 §8.1.1.5: less than 2**31.
+    (&["CSeq: 2147483648 OPTIONS"], Name::CSeq),
     (&["CSeq: 4294967296 OPTIONS"], Name::CSeq),
     (&["CSeq: 36893488147419103232 OPTIONS"], Name::CSeq),
     (&["CSeq: 8 INVITE"], Name::CSeq),
@@ -257,4 +276,14 @@ fn responses() {
     assert!(Message::parse(&bytes).unwrap().check().is_err());
     let bytes = response("1", "Retry-After: 18 (at the \"pub\");duration=5");
     assert_eq!(Message::parse(&bytes).unwrap().retry_after(), Ok(Some(18)));
+}
+
+/// RFC 3261 §7: the empty line is there even without a body. What is cut off before it may have lost more than that.
+#[test]
+fn a_datagram_that_was_cut_in_its_header_section_is_refused() {
+    let whole = request(OPTIONS, &["-Content-Length:", "Expires: 3600"], "");
+    assert_eq!(Message::parse(&whole).unwrap().check(), Ok(()));
+    for cut in [2, 4, 6] {
+        refused(&whole[..whole.len() - cut], 400);
+    }
 }

@@ -44,7 +44,7 @@ fn no_line_is_broken() {
         .end(0);
     assert_eq!(
         String::from_utf8_lossy(&out),
-        "SIP/2.0 400 Bad Via: x\r\nSubject: a b To: evil body end \r\nContent-Length: 0\r\n\r\n"
+        "SIP/2.0 400 Bad Via: x\r\nSubject: a b To: evil body\0end \r\nContent-Length: 0\r\n\r\n"
     );
 }
 
@@ -171,4 +171,22 @@ fn to_tags() {
         let line = text.lines().find(|line| line.starts_with("To: ")).unwrap();
         assert_eq!(line, format!("To: {expected}"));
     }
+}
+
+/// RFC 3261 §8.2.6.2: From equals the request's, and a display name may hold a NUL (§25.1, `quoted-pair`).
+#[test]
+fn a_nul_in_a_display_name_comes_back() {
+    let from = "From: \"a\\\0b\" <sip:nora@north.example>;tag=1";
+    let written = response(&[from], None, None);
+    assert!(written.contains(from), "{written:?}");
+}
+
+/// The request is malformed, its answer finds the way nevertheless (RFC 3581 §4).
+#[test]
+fn an_empty_via_line_does_not_hide_where_the_answer_goes() {
+    let lines = ["Via:", "v: SIP/2.0/UDP 10.1.2.3;rport;branch=z9hG4bK1"];
+    let written = response(&lines, None, Some("10.9.9.9:4711"));
+    let top = written.lines().find(|line| line.starts_with("Via"));
+    let expected = "Via: SIP/2.0/UDP 10.1.2.3;branch=z9hG4bK1;received=10.9.9.9;rport=4711";
+    assert_eq!(top, Some(expected));
 }

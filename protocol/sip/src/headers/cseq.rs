@@ -6,14 +6,14 @@ use crate::{Flaw, Message, Method, Name};
 /// A request's number in its dialog and the method it numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CSeq<'b> {
-    /// The sequence number, 32 bits.
+    /// The sequence number, 31 bits.
     pub number: u32,
     /// The method.
     pub method: Method<'b>,
 }
 
 impl<'b> CSeq<'b> {
-    /// Reads the value; a number beyond 32 bits is the largest, and the second result is false.
+    /// Reads the value; a number beyond 32 bits is the largest. The second result: whether the number may stand there.
     pub(crate) fn read(text: &'b str) -> Option<(CSeq<'b>, bool)> {
         let (number, method) = lexical::word(text);
         let number = lexical::number(number.as_bytes())?;
@@ -26,7 +26,8 @@ impl<'b> CSeq<'b> {
             number: narrow.unwrap_or(u32::MAX),
             method: Method::read(method),
         };
-        Some((sequence, narrow.is_ok()))
+        // RFC 3261 §8.1.1.5: less than 2**31, so that there is room to count on.
+        Some((sequence, number < 1 << 31))
     }
 }
 
