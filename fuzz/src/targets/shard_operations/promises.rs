@@ -220,7 +220,9 @@ impl Promises {
         );
         let is_new = self.in_order(now, message, token, (cseq.number, terminated));
         // What was sent before the rules changed is sent again as it was.
-        self.shows_what_may_be_seen(message, is_new);
+        if is_new {
+            self.shows_what_may_be_seen(message);
+        }
         let notified = Notified {
             fields: fields_to_repeat(message),
             token,
@@ -260,7 +262,7 @@ impl Promises {
         true
     }
 
-    fn shows_what_may_be_seen(&self, message: &Message<'_>, is_new: bool) {
+    fn shows_what_may_be_seen(&self, message: &Message<'_>) {
         let body = message.body();
         if body.is_empty() {
             assert!(!message.has(Name::ContentType));
@@ -278,7 +280,7 @@ impl Promises {
             !presence.entity.is_empty() && !presence.is_empty(),
             "a document that says nothing"
         );
-        if self.foreign || !is_new || self.handling == Handling::Allow {
+        if self.foreign || self.handling == Handling::Allow {
             return;
         }
         let user = |address: Result<sip::NameAddr<'_>, _>| {
