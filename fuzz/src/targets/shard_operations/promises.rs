@@ -83,7 +83,7 @@ impl Promises {
     }
 
     /// An answer to a NOTIFY goes in.
-    pub(crate) fn heard(&mut self, bytes: &[u8]) {
+    pub(crate) fn heard(&mut self, now: Now, bytes: &[u8]) {
         let Ok(answer) = Message::parse(bytes) else {
             return;
         };
@@ -94,7 +94,8 @@ impl Promises {
         if let Some(leg) = self.legs.get_mut(&name_of(&answer))
             && leg.cseq == cseq.number
         {
-            leg.in_flight = None;
+            let since = leg.in_flight.take();
+            leg.hurt |= since.is_some_and(|since| now.monotonic.since(since) > GIVEN_UP / 2);
             leg.hurt |= answer.status().is_some_and(|status| status >= 300);
         }
     }
