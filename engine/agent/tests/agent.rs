@@ -605,6 +605,24 @@ fn a_large_request_leaves_by_tcp_and_falls_back_to_udp() {
 }
 
 #[test]
+fn a_peer_that_refused_tcp_is_forgotten_when_that_is_over() {
+    let mut world = World::new(ALICE, udp(SERVER));
+    let large = format!("<one>{}</one>", "x".repeat(1300));
+    let usage = world.agent.publish(world.time(), publication(&large));
+    world.one();
+    world
+        .agent
+        .handle_unreachable(world.time(), hop(Transport::Tcp, SERVER));
+    world.agent.leave(usage);
+    world.settle();
+    assert_eq!(world.agent.remembered(), 1, "the refusal");
+    let over = world.agent.poll_timeout().expect("it ends");
+    world.agent.handle_timeout(over);
+    assert_eq!(world.agent.remembered(), 0);
+    assert_eq!(world.agent.poll_timeout(), None);
+}
+
+#[test]
 fn over_tcp_nothing_is_repeated_and_a_lost_connection_is_no_answer() {
     let tcp: Hop = hop(Transport::Tcp, SERVER);
     let mut world = World::new(BOB, tcp);

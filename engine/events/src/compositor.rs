@@ -7,11 +7,13 @@ use std::time::Duration;
 use crate::answer::Rejection;
 use crate::fingerprint::{LastChange, Maker};
 use crate::happened::Happened;
+use crate::package::Checked;
 use crate::publisher::Operation;
 use crate::resource::Publication;
 use crate::state::{APPENDS_MAX, Context, Done, EventState, RETRANSMISSIONS_LAST, Timer};
 use crate::stored::Encoder;
 use crate::subscription::seconds_left;
+use crate::written::Kind;
 
 /// What the 200 says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +24,13 @@ pub struct Published {
     pub expires: u32,
     /// Whose clock starts when the 200 leaves.
     pub key: Option<Key>,
+}
+
+/// What a PUBLISH carries.
+struct Document<'a> {
+    content_type: &'static str,
+    body: &'a [u8],
+    checked: Option<Checked>,
 }
 
 /// An entity-tag as written: partition and a number never used before, so that it finds its shard and is never repeated.
@@ -60,11 +69,17 @@ impl EventState {
         let expires = granted(request, context)?;
         // RFC 3903 §6 step 5: only what has a body is looked at.
         let body = request.body();
-        let content_type = match body.is_empty() {
-            true => "",
-            false => self.check_body(package, context, request)?,
+        let (content_type, checked) = match body.is_empty() {
+            true => ("", None),
+            false => self
+                .check_body(package, context, request)
+                .map(|(known, checked)| (known, Some(checked)))?,
         };
-        let document = (content_type, body);
+        let document = Document {
+            content_type,
+            body,
+            checked,
+        };
         match existing {
             Some((slot, index)) if expires == 0 => {
                 Ok(self.remove_publication(now, slot, index, change))
@@ -156,7 +171,7 @@ impl EventState {
         package: u8,
         context: Context<'_>,
         request: &Message<'_>,
-    ) -> Result<&'static str, Rejection> {
+    ) -> Result<(&'static str, Checked), Rejection> {
         let package = self.packages[usize::from(package)];
         let unsupported =
             || Rejection::new(415, "").with(Name::Accept, package.publish_types.join(", "));
@@ -174,13 +189,12 @@ impl EventState {
         if !coding.eq_ignore_ascii_case(b"identity") {
             return Err(unsupported().with(Name::AcceptEncoding, "identity"));
         }
-        (package.check)(known, request.body(), context.limits).map_err(|refusal| match refusal
-            .status
-        {
+        let checked = (package.check)(known, request.body(), context.limits);
+        let checked = checked.map_err(|refusal| match refusal.status {
             415 => unsupported(),
             status => Rejection::new(status, refusal.reason),
         })?;
-        Ok(known)
+        Ok((known, checked))
     }
 
     /// Bounds of one user: how many sources, how large together.
@@ -219,7 +233,7 @@ impl EventState {
         context: Context<'_>,
         slot: u32,
         expires: u32,
-        (content_type, body): (&str, &[u8]),
+        document: Document<'_>,
         change: LastChange,
     ) -> Published {
         let now = context.now;
@@ -230,8 +244,8 @@ impl EventState {
         resource.publications.push(Publication {
             key,
             entity_tag: number,
-            content_type: content_type.into(),
-            body: body.into(),
+            content_type: document.content_type.into(),
+            body: document.body.into(),
             accepted: now.wall,
             order: number,
             granted: expires,
@@ -239,10 +253,7 @@ impl EventState {
             deadline: Wall::default(),
             timer: None,
             change,
-            maker: Maker {
-                fingerprint: change.fingerprint,
-                until: now.monotonic + RETRANSMISSIONS_LAST,
-            },
+            maker: Maker::of(change.fingerprint, now.monotonic),
             maker_tag: number,
             appends: 0,
         });
@@ -255,7 +266,7 @@ impl EventState {
             self.put_resource(slot, false);
         }
         let published = self.published(slot, index, Operation::Initial);
-        self.changed(slot);
+        self.changed(slot, document.checked);
         published
     }
 
@@ -265,7 +276,7 @@ impl EventState {
         slot: u32,
         index: usize,
         expires: u32,
-        (content_type, body): (&str, &[u8]),
+        document: Document<'_>,
         change: LastChange,
     ) -> Published {
         let number = self.next_number();
@@ -273,8 +284,8 @@ impl EventState {
         // The newest acceptance comes last: composition reads them in that order.
         let mut publication = publications.remove(index);
         publication.entity_tag = number;
-        publication.content_type = content_type.into();
-        publication.body = body.into();
+        publication.content_type = document.content_type.into();
+        publication.body = document.body.into();
         publication.accepted = now.wall;
         publication.order = number;
         publication.change = change;
@@ -284,7 +295,7 @@ impl EventState {
         self.grant(now, slot, index, expires);
         self.rewrite_publication(now, slot, index);
         let published = self.published(slot, index, Operation::Modify);
-        self.changed(slot);
+        self.changed(slot, document.checked);
         published
     }
 
@@ -314,7 +325,7 @@ impl EventState {
                 .wall(publication.deadline)
                 .change(change)
                 .end();
-            self.append(publication.key, record);
+            self.append(publication.key, &record);
         }
         self.published(slot, index, Operation::Refresh)
     }
@@ -339,13 +350,13 @@ impl EventState {
         // Remembered a little while: the same request again, after a crash, gets the same answer.
         self.append(
             publication.key,
-            Encoder::new(b'g').u64(number).change(change).end(),
+            &Encoder::new(b'g').u64(number).change(change).end(),
         );
         self.timers.set(
             now.monotonic + RETRANSMISSIONS_LAST,
             Timer::Forget(publication.key),
         );
-        self.changed(slot);
+        self.changed(slot, None);
         self.release_resource(slot);
         // RFC 3903 §6 step 6: a removal's 200 still has an entity-tag, and Expires 0.
         Published {
@@ -378,7 +389,7 @@ impl EventState {
             // The wall clock was set forward: remembered like a removal, or a copy of the request would publish once more.
             self.append(
                 key,
-                Encoder::new(b'g')
+                &Encoder::new(b'g')
                     .u64(publication.entity_tag)
                     .change(publication.change)
                     .end(),
@@ -386,12 +397,9 @@ impl EventState {
             self.timers
                 .set(now.monotonic + RETRANSMISSIONS_LAST, Timer::Forget(key));
         } else {
-            self.records.push(machine::Record {
-                key,
-                op: machine::Op::Remove,
-            });
+            self.records.push(key, Kind::Remove, &[]);
         }
-        self.changed(slot);
+        self.changed(slot, None);
         self.release_resource(slot);
     }
 
@@ -440,14 +448,15 @@ impl EventState {
             let record = Encoder::new(b'i')
                 .u64(publication.maker.fingerprint.0)
                 .u64(publication.maker_tag);
-            self.append(publication.key, record.end());
+            self.append(publication.key, &record.end());
         }
     }
 
     fn put_publication(&mut self, slot: u32, index: usize) {
         let resource = &self.resources[slot as usize];
         let publication = &resource.publications[index];
-        let record = Encoder::new(b'P')
+        let texts = resource.name.len() + publication.body.len();
+        let record = Encoder::with_texts(b'P', texts)
             .bytes(self.packages[usize::from(resource.package)].name.as_bytes())
             .bytes(resource.name.as_bytes())
             .u64(publication.entity_tag)
@@ -459,7 +468,7 @@ impl EventState {
             .bytes(publication.content_type.as_bytes())
             .bytes(&publication.body)
             .end();
-        self.put(publication.key, record);
+        self.put(publication.key, &record);
     }
 
     fn published(&mut self, slot: u32, index: usize, operation: Operation) -> Published {

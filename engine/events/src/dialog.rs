@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::Write as _;
+use std::net::{IpAddr, SocketAddrV4};
 
 use machine::Partition;
 use sip::{Message, Uri};
@@ -12,8 +13,18 @@ use crate::answer::Rejection;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dialog {
     packed: Box<[u8]>,
+    next_hop: NextHop,
+}
+
+/// What the texts say of the next hop, so that no NOTIFY reads its URI again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NextHop {
+    /// This address.
+    Plain(SocketAddrV4),
+    /// It takes a closer look.
+    Other,
     /// A strict router comes first in the route set (RFC 3261 §12.2.1.1): NOTIFYs are composed the long way.
-    strict: bool,
+    Strict,
 }
 
 /// The fields in the order in which they are packed.
@@ -78,21 +89,30 @@ impl Dialog {
         }
         let strict =
             first_route(fields[Field::Routes as usize]).is_some_and(|first| !is_loose(first));
-        Some(Self {
+        let mut this = Self {
             packed: packed.into(),
-            strict,
-        })
+            next_hop: NextHop::Strict,
+        };
+        if !strict {
+            this.next_hop = plain_address(this.next_hop()).map_or(NextHop::Other, NextHop::Plain);
+        }
+        Some(this)
+    }
+
+    /// Where each field begins, and where the last ends.
+    fn bounds(&self) -> [usize; FIELDS + 1] {
+        let mut bounds = [2 * FIELDS; FIELDS + 1];
+        for (index, length) in self.packed.chunks_exact(2).take(FIELDS).enumerate() {
+            let length = usize::from(u16::from_le_bytes([length[0], length[1]]));
+            bounds[index + 1] = bounds[index] + length;
+        }
+        bounds
     }
 
     fn field(&self, field: Field) -> &str {
-        let length = |index: usize| {
-            usize::from(u16::from_le_bytes([
-                self.packed[2 * index],
-                self.packed[2 * index + 1],
-            ]))
-        };
-        let start = 2 * FIELDS + (0..field as usize).map(length).sum::<usize>();
-        std::str::from_utf8(&self.packed[start..start + length(field as usize)]).unwrap_or_default()
+        let bounds = self.bounds();
+        let bytes = &self.packed[bounds[field as usize]..bounds[field as usize + 1]];
+        std::str::from_utf8(bytes).unwrap_or_default()
     }
 
     /// As stored.
@@ -162,11 +182,21 @@ impl Dialog {
         first_route(self.field(Field::Routes)).map_or_else(|| self.contact(), route_uri)
     }
 
+    /// Where `next_hop` is, if it is a sip URI with an IPv4 address, perhaps a port, and nothing that may say otherwise.
+    pub const fn plain_next_hop(&self) -> Option<SocketAddrV4> {
+        match self.next_hop {
+            NextHop::Plain(address) => Some(address),
+            NextHop::Other | NextHop::Strict => None,
+        }
+    }
+
     /// Writes start line and header section of a NOTIFY up to and including the empty line.
     pub fn write_notify(&self, out: &mut Vec<u8>, notify: &NotifyHead<'_>) {
-        let routes = self.field(Field::Routes);
-        if self.strict {
+        let bounds = self.bounds();
+        let field = |field: Field| &self.packed[bounds[field as usize]..bounds[field as usize + 1]];
+        if self.next_hop == NextHop::Strict {
             // RFC 3261 §12.2.1.1: the strict router's URI is the Request-URI, the remote target the last Route.
+            let routes = self.field(Field::Routes);
             let first = first_route(routes).unwrap_or_default();
             let rest = routes[first.len()..].trim_start_matches([',', ' ']);
             let separator = if rest.is_empty() { "" } else { ", " };
@@ -174,59 +204,62 @@ impl Dialog {
             write_via(out, notify);
             let _ = write!(out, "Route: {rest}{separator}<{}>\r\n", self.contact());
         } else {
-            push(out, &["NOTIFY ", self.contact(), " SIP/2.0\r\n"]);
+            push(out, [b"NOTIFY ", field(Field::Contact), b" SIP/2.0\r\n"]);
             write_via(out, notify);
+            let routes = field(Field::Routes);
             if !routes.is_empty() {
-                push(out, &["Route: ", routes, "\r\n"]);
+                push(out, [b"Route: ", routes, b"\r\n"]);
             }
         }
         // RFC 3261 §12.2.1.1: From is our URI of the dialog with our tag, To the peer's with hers.
         push(
             out,
-            &[
-                "Max-Forwards: 70\r\nFrom: <",
-                self.field(Field::LocalUri),
-                ">;tag=",
+            [
+                b"Max-Forwards: 70\r\nFrom: <",
+                field(Field::LocalUri),
+                b">;tag=",
             ],
         );
         notify.tag.write(out);
         push(
             out,
-            &[
-                "\r\nTo: ",
-                self.field(Field::Remote),
-                "\r\nCall-ID: ",
-                self.call_id(),
-                "\r\nCSeq: ",
+            [
+                b"\r\nTo: ",
+                field(Field::Remote),
+                b"\r\nCall-ID: ",
+                field(Field::CallId),
+                b"\r\nCSeq: ",
             ],
         );
         write_number(out, u64::from(notify.cseq));
         push(
             out,
-            &[
-                " NOTIFY\r\nContact: <",
-                notify.contact,
-                ">\r\nEvent: ",
-                self.event(),
-                "\r\nSubscription-State: ",
+            [
+                b" NOTIFY\r\nContact: <",
+                notify.contact.as_bytes(),
+                b">\r\nEvent: ",
+                field(Field::Event),
+                b"\r\nSubscription-State: ",
             ],
         );
         match notify.state {
             State::Active(expires) => {
-                push(out, &["active;expires="]);
+                out.extend_from_slice(b"active;expires=");
                 write_number(out, u64::from(expires));
             }
             State::Pending(expires) => {
-                push(out, &["pending;expires="]);
+                out.extend_from_slice(b"pending;expires=");
                 write_number(out, u64::from(expires));
             }
             // RFC 6665 §4.1.3: terminated carries a reason and no expires.
-            State::Terminated(reason) => push(out, &["terminated;reason=", reason]),
+            State::Terminated(reason) => {
+                push(out, [b"terminated;reason=", reason.as_bytes()]);
+            }
         }
         if let Some(content_type) = notify.content_type {
-            push(out, &["\r\nContent-Type: ", content_type]);
+            push(out, [b"\r\nContent-Type: ", content_type.as_bytes()]);
         }
-        push(out, &["\r\nContent-Length: "]);
+        out.extend_from_slice(b"\r\nContent-Length: ");
         write_number(out, notify.content_length as u64);
         out.extend_from_slice(b"\r\n\r\n");
     }
@@ -306,14 +339,20 @@ impl Tag {
 
     /// Reads a tag of ours; `None` when it isn't one.
     pub fn read(text: &str) -> Option<Self> {
+        let (tag, mut parts) = Self::read_first(text)?;
+        parts.next().is_none().then_some(tag)
+    }
+
+    /// A tag, and the parts behind it that further dots begin.
+    fn read_first(text: &str) -> Option<(Self, impl Iterator<Item = &[u8]>)> {
         let (digits, rest) = text.as_bytes().split_at_checked(3)?;
-        let mut parts = std::str::from_utf8(rest).ok()?.split('.');
+        let mut parts = rest.split(|byte| *byte == b'.');
         let tag = Self {
             partition: Partition::from_digits(digits)?,
             number: read_hex(parts.next()?)?,
             salt: u32::try_from(read_hex(parts.next()?)?).ok()?,
         };
-        parts.next().is_none().then_some(tag)
+        Some((tag, parts))
     }
 }
 
@@ -343,14 +382,14 @@ impl Branch {
 
     /// Reads a branch of ours; `None` when it isn't one.
     pub fn read(text: &str) -> Option<Self> {
-        let rest = text.strip_prefix(COOKIE)?;
-        let (rest, attempt) = rest.rsplit_once('.')?;
-        let (tag, cseq) = rest.rsplit_once('.')?;
-        Some(Self {
-            tag: Tag::read(tag)?,
-            cseq: u32::try_from(read_hex(cseq)?).ok()?,
-            attempt: u8::try_from(read_hex(attempt)?).ok()?,
-        })
+        let (tag, mut parts) = Tag::read_first(text.strip_prefix(COOKIE)?)?;
+        let (cseq, attempt) = (read_hex(parts.next()?)?, read_hex(parts.next()?)?);
+        let this = Self {
+            tag,
+            cseq: u32::try_from(cseq).ok()?,
+            attempt: u8::try_from(attempt).ok()?,
+        };
+        parts.next().is_none().then_some(this)
     }
 }
 
@@ -388,6 +427,19 @@ fn first_route(routes: &str) -> Option<&str> {
     Some(routes).filter(|routes| !routes.is_empty())
 }
 
+/// RFC 3263 §4: the address and port of a sip URI without transport or maddr.
+fn plain_address(uri: &str) -> Option<SocketAddrV4> {
+    let uri = Uri::parse(uri).ok()?;
+    let says_more = |(name, _): (&str, _)| !name.eq_ignore_ascii_case("lr");
+    if uri.scheme != sip::Scheme::Sip || uri.params.iter().any(says_more) {
+        return None;
+    }
+    match uri.address()? {
+        IpAddr::V4(address) => Some(SocketAddrV4::new(address, uri.port.unwrap_or(5060))),
+        IpAddr::V6(_) => None,
+    }
+}
+
 fn route_uri(route: &str) -> &str {
     sip::NameAddr::parse(route, sip::Name::Route).map_or(route, |address| address.uri)
 }
@@ -398,7 +450,7 @@ fn is_loose(route: &str) -> bool {
 
 /// A folded header value on one line (RFC 3261 §7.3.1).
 fn unfold(value: &str) -> Cow<'_, str> {
-    if !value.contains(['\r', '\n']) {
+    if !value.bytes().any(|byte| matches!(byte, b'\r' | b'\n')) {
         return Cow::Borrowed(value);
     }
     let parts = value.split(['\r', '\n']).map(str::trim);
@@ -410,25 +462,25 @@ fn write_via(out: &mut Vec<u8>, notify: &NotifyHead<'_>) {
     // The branch comes first: the kernel steers the response by it (runtime/transport/steering).
     push(
         out,
-        &[
-            "Via: SIP/2.0/",
-            notify.via_transport,
-            " ",
-            notify.sent_by,
-            ";branch=",
+        [
+            b"Via: SIP/2.0/",
+            notify.via_transport.as_bytes(),
+            b" ",
+            notify.sent_by.as_bytes(),
+            b";branch=",
         ],
     );
     notify.branch.write(out);
     out.extend_from_slice(b";rport\r\n");
 }
 
-fn push(out: &mut Vec<u8>, parts: &[&str]) {
+fn push<const N: usize>(out: &mut Vec<u8>, parts: [&[u8]; N]) {
     for part in parts {
-        out.extend_from_slice(part.as_bytes());
+        out.extend_from_slice(part);
     }
 }
 
-fn write_number(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn write_number(out: &mut Vec<u8>, mut value: u64) {
     let mut digits = [0; 20];
     let mut at = digits.len();
     loop {
@@ -456,16 +508,18 @@ fn write_hex(out: &mut Vec<u8>, mut value: u64) {
     out.extend_from_slice(&digits[at..]);
 }
 
-fn read_hex(text: &str) -> Option<u64> {
-    let canonical = !text.is_empty()
-        && text.len() <= 16
-        && (text.len() == 1 || !text.starts_with('0'))
-        && text
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    if canonical {
-        u64::from_str_radix(text, 16).ok()
-    } else {
-        None
+fn read_hex(text: &[u8]) -> Option<u64> {
+    let canonical =
+        !text.is_empty() && text.len() <= 16 && (text.len() == 1 || text.first() != Some(&b'0'));
+    if !canonical {
+        return None;
     }
+    text.iter().try_fold(0, |value, digit| {
+        let digit = match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            _ => return None,
+        };
+        Some(value << 4 | u64::from(digit))
+    })
 }

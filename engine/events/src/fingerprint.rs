@@ -3,6 +3,8 @@
 use machine::{Instant, Partitioner, Wall};
 use sip::Message;
 
+use crate::state::RETRANSMISSIONS_LAST;
+
 /// A keyed hash of topmost Via branch and sent-by, Call-ID, From tag, CSeq and method. 0: none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Fingerprint(pub u64);
@@ -13,20 +15,21 @@ impl Fingerprint {
         let Ok(essentials) = request.essentials() else {
             return Self(0);
         };
-        let mut text = Vec::with_capacity(256);
-        let parts = [
-            essentials.via.branch.unwrap_or_default(),
-            essentials.via.sent_by(),
-            essentials.call_id,
-            essentials.from.tag().unwrap_or_default(),
-            essentials.cseq.method.name(),
+        let number = essentials.cseq.number.to_be_bytes();
+        let pieces: [&[u8]; 11] = [
+            essentials.via.branch.unwrap_or_default().as_bytes(),
+            b"\0",
+            essentials.via.sent_by().as_bytes(),
+            b"\0",
+            essentials.call_id.as_bytes(),
+            b"\0",
+            essentials.from.tag().unwrap_or_default().as_bytes(),
+            b"\0",
+            essentials.cseq.method.name().as_bytes(),
+            b"\0",
+            &number,
         ];
-        for part in parts {
-            text.extend_from_slice(part.as_bytes());
-            text.push(0);
-        }
-        text.extend_from_slice(&essentials.cseq.number.to_be_bytes());
-        Self(partitioner.hash(&text).max(1))
+        Self(partitioner.hash_of(pieces).max(1))
     }
 }
 
@@ -38,6 +41,16 @@ pub struct Maker {
     pub fingerprint: Fingerprint,
     /// A copy may come until then.
     pub until: Instant,
+}
+
+impl Maker {
+    /// Something that is made, or read from the store, now.
+    pub fn of(fingerprint: Fingerprint, now: Instant) -> Self {
+        Self {
+            fingerprint,
+            until: now + RETRANSMISSIONS_LAST,
+        }
+    }
 }
 
 /// Which request last changed something that is stored, and when.

@@ -16,6 +16,7 @@ pub mod sending;
 pub mod state;
 pub mod stored;
 pub mod subscription;
+mod written;
 
 pub use answer::Rejection;
 pub use compositor::Published;

@@ -1,20 +1,23 @@
 //! The notifier's side of SUBSCRIBE (RFC 6665 §4.2.1): new, refresh, end, fetch.
 
+use std::io::Write as _;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use machine::settings::{Handling, Presence, Profile};
-use machine::{Cause, Instant, Key, Now, Op, Record, Wall};
+use machine::{Cause, Instant, Key, Now, Wall};
 use sip::{Message, Name};
 
 use crate::answer::Rejection;
-use crate::dialog::{Dialog, Tag, contact_of};
+use crate::dialog::{Dialog, Tag, contact_of, write_number};
 use crate::fingerprint::{LastChange, Maker};
 use crate::happened::Happened;
 use crate::package::Package;
 use crate::state::{APPENDS_MAX, Context, Done, EventState, RETRANSMISSIONS_LAST, Timer};
 use crate::stored::Encoder;
 use crate::subscription::{Origin, Owed, Phase, Reason, Subscription};
+use crate::written::Kind;
 
 /// What the 2xx says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,7 +171,7 @@ impl EventState {
             place: 0,
             watcher: Arc::from(context.identity),
             dialog,
-            origin,
+            origin: origin.into(),
             notify_type,
             handling,
             // RFC 6665 §4.4.3: a fetch ends with its first NOTIFY.
@@ -187,10 +190,7 @@ impl EventState {
             deadline: Wall::default(),
             asked: self.next_number(),
             change,
-            maker: Maker {
-                fingerprint: change.fingerprint,
-                until: context.now.monotonic + RETRANSMISSIONS_LAST,
-            },
+            maker: Maker::of(change.fingerprint, context.now.monotonic),
             appends: 0,
             owed: Owed::Nothing,
             cause: Cause::NONE,
@@ -284,7 +284,7 @@ impl EventState {
         }
         subscription.remote_cseq = cseq;
         subscription.notify_type = notify_type;
-        subscription.origin = origin;
+        subscription.origin = origin.into();
         subscription.asked = asked;
         // She is there again: what held NOTIFYs back no longer does.
         subscription.hold_until = None;
@@ -371,7 +371,7 @@ impl EventState {
             if let Some(record) = ending_record(subscription) {
                 // Its deadline is on record, so nobody waits for this one. It keeps a wall clock that is set back from reviving,
                 // at the next start, what the watcher was told is over.
-                self.lazy_records.push(record);
+                self.lazy_records.push(key, Kind::Append, &record);
             }
             self.end_began(slot);
         }
@@ -385,7 +385,7 @@ impl EventState {
         }
         subscription.phase = Phase::Ending(reason);
         if let Some(record) = ending_record(subscription) {
-            self.records.push(record);
+            self.records.push(subscription.key, Kind::Append, &record);
         }
         self.end_began(slot);
     }
@@ -463,10 +463,9 @@ impl EventState {
         if self.may_come_again(now, subscription.change, granted_at) {
             // The request that began or ended it may come again: remembered, so that nothing begins twice, whether its
             // watcher ended it or refused a NOTIFY, and the last NOTIFY is not repeated.
-            self.lazy_records.push(Record {
-                key: subscription.key,
-                op: Op::Append(Encoder::new(b'f').end()),
-            });
+            let record = Encoder::new(b'f').end();
+            self.lazy_records
+                .push(subscription.key, Kind::Append, &record);
             self.timers.set(
                 now.monotonic + RETRANSMISSIONS_LAST,
                 Timer::Forget(subscription.key),
@@ -482,7 +481,7 @@ impl EventState {
         let subscription = &self.subscriptions[slot as usize];
         if now.monotonic < subscription.maker.until {
             let record = Encoder::new(b'i').u64(subscription.maker.fingerprint.0);
-            self.append(subscription.key, record.end());
+            self.append(subscription.key, &record.end());
         }
     }
 
@@ -491,8 +490,10 @@ impl EventState {
         subscription.appends = 0;
         let subscription = &self.subscriptions[slot as usize];
         let resource = &self.resources[subscription.resource as usize];
-        let origin = subscription.origin;
-        let record = Encoder::new(b'S')
+        let origin = subscription.origin();
+        let texts = resource.name.len() + subscription.watcher.len();
+        let texts = texts + subscription.dialog.to_bytes().len();
+        let record = Encoder::with_texts(b'S', texts)
             .bytes(self.packages[usize::from(resource.package)].name.as_bytes())
             .bytes(resource.name.as_bytes())
             .bytes(subscription.watcher.as_bytes())
@@ -502,15 +503,18 @@ impl EventState {
             .u32(subscription.cseq_starts)
             .u32(subscription.sent)
             .bytes(&origin_bytes(origin));
-        self.put(subscription.key, refresh_fields(record, subscription).end());
+        self.put(
+            subscription.key,
+            &refresh_fields(record, subscription).end(),
+        );
     }
 
     fn append_refresh(&mut self, slot: u32) {
         let subscription = &mut self.subscriptions[slot as usize];
         subscription.appends += 1;
-        let record = Encoder::new(b'r').bytes(&origin_bytes(subscription.origin));
+        let record = Encoder::new(b'r').bytes(&origin_bytes(subscription.origin()));
         let (key, record) = (subscription.key, refresh_fields(record, subscription).end());
-        self.append(key, record);
+        self.append(key, &record);
     }
 }
 
@@ -530,7 +534,7 @@ fn moved(dialog: &Dialog, request: &Message<'_>) -> Result<Option<Dialog>, Rejec
 }
 
 /// That it is over, and why.
-fn ending_record(subscription: &Subscription) -> Option<Record> {
+fn ending_record(subscription: &Subscription) -> Option<Vec<u8>> {
     let Phase::Ending(reason) = subscription.phase else {
         return None;
     };
@@ -539,10 +543,7 @@ fn ending_record(subscription: &Subscription) -> Option<Record> {
         .u32(subscription.remote_cseq)
         .change(subscription.change)
         .end();
-    subscription.stored.then_some(Record {
-        key: subscription.key,
-        op: Op::Append(record),
-    })
+    subscription.stored.then_some(record)
 }
 
 fn refresh_fields(record: Encoder, subscription: &Subscription) -> Encoder {
@@ -565,18 +566,31 @@ pub(crate) const fn handling_byte(handling: Handling) -> u8 {
     }
 }
 
+/// `LISTENER TRANSPORT NEXT-HOP ADDRESS`, as in `0 u- 192.0.2.1:5060`.
 fn origin_bytes(origin: Origin) -> Vec<u8> {
-    let transport = if origin.transport.is_reliable() {
-        't'
-    } else {
-        'u'
-    };
-    let next_hop = if origin.is_next_hop { '!' } else { '-' };
-    format!(
-        "{} {transport}{next_hop} {}",
-        origin.listener.0, origin.peer
-    )
-    .into_bytes()
+    let mut out = Vec::with_capacity(64);
+    write_number(&mut out, u64::from(origin.listener.0));
+    out.extend_from_slice(match (origin.transport.is_reliable(), origin.is_next_hop) {
+        (true, true) => b" t! ",
+        (true, false) => b" t- ",
+        (false, true) => b" u! ",
+        (false, false) => b" u- ",
+    });
+    match origin.peer {
+        SocketAddr::V4(peer) => {
+            for (at, byte) in peer.ip().octets().into_iter().enumerate() {
+                if at > 0 {
+                    out.push(b'.');
+                }
+                write_number(&mut out, u64::from(byte));
+            }
+            out.push(b':');
+            write_number(&mut out, u64::from(peer.port()));
+        }
+        // Writing to a buffer in memory does not fail.
+        SocketAddr::V6(peer) => drop(write!(out, "{peer}")),
+    }
+    out
 }
 
 pub(crate) fn key_of(tag: Tag) -> Key {
@@ -595,6 +609,13 @@ fn status(presence: &Presence, handling: Handling) -> u16 {
 fn acceptable(package: &Package, request: &Message<'_>) -> Result<u8, Rejection> {
     let accept = request.accept();
     if accept.is_absent() {
+        return Ok(0);
+    }
+    // What nearly everybody says: our best type, and nothing else.
+    let mut texts = request.texts(Name::Accept);
+    if let (Some(only), None) = (texts.next(), texts.next())
+        && only == package.notify_types[0]
+    {
         return Ok(0);
     }
     let mut best: Option<(u16, u8)> = None;

@@ -1,5 +1,8 @@
 //! An event package is a record, filled in along the headings of RFC 6665 §5.4. Adding one does not touch this crate.
 
+use std::any::Any;
+use std::cell::RefCell;
+
 use machine::{Limits, Wall};
 
 /// One event package.
@@ -11,20 +14,36 @@ pub struct Package {
     /// RFC 3903 §12: types of PUBLISH bodies, aliases of old drafts included.
     pub publish_types: &'static [&'static str],
     /// Reads what a source publishes, before anything is decided.
-    pub check: fn(content_type: &str, body: &[u8], limits: &Limits) -> Result<(), BodyRefusal>,
+    pub check: fn(content_type: &str, body: &[u8], limits: &Limits) -> Result<Checked, BodyRefusal>,
     /// §5.4.11, RFC 3856 §6.11: one document from all live sources; with none, what `neutral` gives.
     pub compose: fn(entity: &str, sources: &[Source<'_>]) -> Vec<u8>,
     /// What a watcher sees of somebody of whom nothing is known, or who politely blocks her: never tells which.
     pub neutral: fn(entity: &str) -> Vec<u8>,
 }
 
+/// A document as its package read it: what `check` gives, `compose` need not read again.
+pub type Checked = Box<dyn Any>;
+
 /// One live source of a composition. Sources come in the order of their rank, then of their acceptance, oldest first.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Source<'a> {
     /// The document, as `check` let it pass.
     pub body: &'a [u8],
+    /// What `check` read of this very document, where that was a moment ago; whoever composes may take it.
+    pub checked: RefCell<Option<Checked>>,
     /// When this document was accepted; a timestamp in it that is later counts as this.
     pub accepted: Wall,
+}
+
+impl<'a> Source<'a> {
+    /// One whose document has to be read.
+    pub const fn new(body: &'a [u8], accepted: Wall) -> Self {
+        Self {
+            body,
+            checked: RefCell::new(None),
+            accepted,
+        }
+    }
 }
 
 /// Why a published body is refused.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use machine::{Instant, Key, TimerId, Wall};
 
 use crate::fingerprint::{LastChange, Maker};
-use crate::package::{Package, Source};
+use crate::package::{Checked, Package, Source};
 
 /// A body that watchers share, and what it says in 64 bits.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -18,6 +18,12 @@ pub struct View {
     /// Keyed hash of the body.
     pub digest: u64,
 }
+
+/// No body at all.
+pub static NOTHING: View = View {
+    body: Bytes::new(),
+    digest: 0,
+};
 
 /// One live publication (RFC 3903 §4): what a source said, until when.
 #[derive(Clone, Debug)]
@@ -99,16 +105,21 @@ pub struct Resource {
 }
 
 impl Resource {
-    /// Composes the view from the live publications.
-    pub fn compose(&self, package: &Package, digest: impl Fn(&[u8]) -> u64) -> View {
+    /// Composes the view from the live publications. `checked`: what was read of the newest of them.
+    pub fn compose(
+        &self,
+        package: &Package,
+        checked: Option<Checked>,
+        digest: impl Fn(&[u8]) -> u64,
+    ) -> View {
         let sources: Vec<Source<'_>> = self
             .publications
             .iter()
-            .map(|publication| Source {
-                body: &publication.body,
-                accepted: publication.accepted,
-            })
+            .map(|publication| Source::new(&publication.body, publication.accepted))
             .collect();
+        if let Some(newest) = sources.last() {
+            newest.checked.replace(checked);
+        }
         let body = Bytes::from((package.compose)(&self.name, &sources));
         View {
             digest: digest(&body),

@@ -80,24 +80,8 @@ impl EventState {
         presence_of: &dyn Fn(&str) -> Presence,
     ) -> Result<(), Unreadable> {
         let slot = self.restored_resource(fields, presence_of)?;
-        let mut publication = Publication {
-            key,
-            entity_tag: fields.u64()?,
-            granted: fields.u32()?,
-            deadline: fields.wall()?,
-            accepted: fields.wall()?,
-            order: fields.u64()?,
-            change: fields.change()?,
-            content_type: fields.text()?.into(),
-            body: fields.bytes()?.into(),
-            expires_at: Instant::ZERO,
-            timer: None,
-            maker: Maker::default(),
-            maker_tag: 0,
-            appends: u8::try_from(rest.len()).unwrap_or(u8::MAX),
-        };
-        publication.maker = made_by(now, publication.change.fingerprint);
-        publication.maker_tag = publication.entity_tag;
+        let mut publication = read_publication(now, key, fields)?;
+        publication.appends = u8::try_from(rest.len()).unwrap_or(u8::MAX);
         for appended in rest {
             // A late copy of an earlier request is recognised too.
             self.remember(publication.change.fingerprint, published(&publication));
@@ -157,7 +141,7 @@ impl EventState {
         let resource = self.restored_resource(fields, presence_of)?;
         let mut subscription = read_subscription(key, resource, fields)?;
         subscription.appends = u8::try_from(rest.len()).unwrap_or(u8::MAX);
-        subscription.maker = made_by(now, subscription.change.fingerprint);
+        subscription.maker = Maker::of(subscription.change.fingerprint, now.monotonic);
         for appended in rest {
             // A late copy of an earlier request is recognised too.
             let done = Done::Subscribed {
@@ -282,6 +266,33 @@ impl EventState {
     }
 }
 
+/// Reads the first bytes of a publication: as it was when they were written.
+fn read_publication(
+    now: Now,
+    key: Key,
+    fields: &mut Decoder<'_>,
+) -> Result<Publication, Unreadable> {
+    let entity_tag = fields.u64()?;
+    let (granted, deadline, accepted) = (fields.u32()?, fields.wall()?, fields.wall()?);
+    let (order, change) = (fields.u64()?, fields.change()?);
+    Ok(Publication {
+        key,
+        entity_tag,
+        granted,
+        deadline,
+        accepted,
+        order,
+        change,
+        maker: Maker::of(change.fingerprint, now.monotonic),
+        maker_tag: entity_tag,
+        content_type: fields.text()?.into(),
+        body: fields.bytes()?.into(),
+        expires_at: Instant::ZERO,
+        timer: None,
+        appends: 0,
+    })
+}
+
 /// Reads the first bytes of a subscription: as it was when they were written.
 fn read_subscription(
     key: Key,
@@ -293,7 +304,7 @@ fn read_subscription(
         Dialog::from_bytes(fields.bytes()?).ok_or(Unreadable("a dialog that does not read"))?;
     let (salt, cseq_base, cseq_starts, sent) =
         (fields.u32()?, fields.u32()?, fields.u32()?, fields.u32()?);
-    let origin = read_origin(fields.bytes()?)?;
+    let origin = read_origin(fields.bytes()?)?.into();
     let refreshed = Refreshed::read(fields)?;
     Ok(Subscription {
         key,
@@ -335,14 +346,6 @@ fn read_subscription(
     })
 }
 
-/// What is read first of an object: nothing older is known of it.
-fn made_by(now: Now, fingerprint: Fingerprint) -> Maker {
-    Maker {
-        fingerprint,
-        until: now.monotonic + RETRANSMISSIONS_LAST,
-    }
-}
-
 /// What the request that made a publication what it is was answered.
 const fn published(publication: &Publication) -> Done {
     Done::Published {
@@ -381,7 +384,7 @@ fn apply(subscription: &mut Subscription, appended: &[u8]) -> Result<bool, Unrea
     let mut fields = Decoder::new(appended);
     match fields.u8()? {
         b'r' => {
-            subscription.origin = read_origin(fields.bytes()?)?;
+            subscription.origin = read_origin(fields.bytes()?)?.into();
             let refreshed = Refreshed::read(&mut fields)?;
             subscription.remote_cseq = refreshed.remote_cseq;
             subscription.granted = refreshed.granted;

@@ -10,10 +10,12 @@ use transaction::{ClientDue, NonInviteClient, Told};
 use crate::dialog::{Branch, NotifyHead};
 use crate::happened::Happened;
 use crate::notifier::{handling_byte, key_of};
-use crate::resource::{AnsweredByAll, View};
+use crate::package::Checked;
+use crate::resource::{AnsweredByAll, NOTHING, View};
 use crate::state::{APPENDS_MAX, EventState, RETRANSMISSIONS_LAST, Timer};
 use crate::stored::Encoder;
 use crate::subscription::{CSEQ_LIFE, InFlight, Owed, Phase, Reason, Subscription};
+use crate::written::Kind;
 
 /// By what way a NOTIFY leaves.
 #[derive(Clone, Copy, Debug)]
@@ -79,9 +81,9 @@ impl EventState {
         owed.push_back(slot);
     }
 
-    /// The publications of a resource changed: everybody whose view changed is owed a NOTIFY.
-    pub(crate) fn changed(&mut self, slot: u32) {
-        if !self.recompose(slot) {
+    /// The publications of a resource changed (`checked`: what was read of the newest): everybody whose view changed is owed a NOTIFY.
+    pub(crate) fn changed(&mut self, slot: u32, checked: Option<Checked>) {
+        if !self.recompose(slot, checked) {
             return;
         }
         if self.resources[slot as usize].answered.digest != 0 {
@@ -202,14 +204,14 @@ impl EventState {
     }
 
     /// What this watcher may see now: one rendered body for all who see the same (decision 5).
-    pub(crate) fn body(&mut self, slot: u32) -> View {
+    pub(crate) fn body(&mut self, slot: u32) -> &View {
         let subscription = &self.subscriptions[slot as usize];
         let resource = subscription.resource;
         match (subscription.phase, subscription.handling) {
             (Phase::Ending(Reason::Rejected | Reason::Deactivated | Reason::NoResource), _)
-            | (_, Handling::Block) => View::default(),
+            | (_, Handling::Block) => &NOTHING,
             (_, Handling::Confirm) if self.resources[resource as usize].pending_body_is_empty => {
-                View::default()
+                &NOTHING
             }
             (_, Handling::Confirm | Handling::PoliteBlock) => self.neutral(resource),
             (_, Handling::Allow) => self.view(resource),
@@ -270,13 +272,19 @@ impl EventState {
         subscription.dialog.to_bytes().len() + subscription.dialog.contact().len() + body + 420
     }
 
-    /// Composes the NOTIFY that is owed. From here on it is in flight, though it may still wait for durability.
-    pub fn compose_notify(&mut self, now: Now, key: Key, way: Way<'_>) -> Option<Notify> {
+    /// Composes the NOTIFY that is owed into `head`, an empty buffer. From here on it is in flight, though it may still wait for durability.
+    pub fn compose_notify(
+        &mut self,
+        now: Now,
+        key: Key,
+        way: Way<'_>,
+        head: Vec<u8>,
+    ) -> Option<Notify> {
         let slot = *self.by_key.get(&key)?;
         if self.subscriptions[slot as usize].in_flight.is_some() {
             return None;
         }
-        let view = self.body(slot);
+        let view = self.body(slot).clone();
         self.renew_cseq_base(slot);
         let subscription = &mut self.subscriptions[slot as usize];
         subscription.sent += 1;
@@ -297,7 +305,7 @@ impl EventState {
             for_size: way.for_size,
         };
         subscription.in_flight = Some(Box::new(flight));
-        self.write_notify(slot, way)
+        self.write_notify(slot, way, head)
     }
 
     /// CSeq numbers of a life must stay below those of the next (decision 4).
@@ -320,6 +328,7 @@ impl EventState {
         &mut self,
         key: Key,
         way: Way<'_>,
+        head: Vec<u8>,
         another_transport: bool,
     ) -> Option<Notify> {
         let slot = *self.by_key.get(&key)?;
@@ -337,16 +346,15 @@ impl EventState {
                 }
             });
         }
-        self.write_notify(slot, way)
+        self.write_notify(slot, way, head)
     }
 
-    fn write_notify(&self, slot: u32, way: Way<'_>) -> Option<Notify> {
+    fn write_notify(&self, slot: u32, way: Way<'_>, mut head: Vec<u8>) -> Option<Notify> {
         let subscription = &self.subscriptions[slot as usize];
         let flight = subscription.in_flight.as_ref()?;
         let package =
             self.packages[usize::from(self.resources[subscription.resource as usize].package)];
         let tag = subscription.tag();
-        let mut head = Vec::with_capacity(640);
         subscription.dialog.write_notify(
             &mut head,
             &NotifyHead {
@@ -642,22 +650,19 @@ impl EventState {
     pub(crate) fn put_resource(&mut self, slot: u32, lazily: bool) {
         let resource = &mut self.resources[slot as usize];
         resource.stored = true;
-        let record = Encoder::new(b'R')
+        let record = Encoder::with_texts(b'R', resource.name.len())
             .bytes(self.packages[usize::from(resource.package)].name.as_bytes())
             .bytes(resource.name.as_bytes())
             .u64(resource.answered.digest)
             .u64(resource.answered.stamp)
             .u8(u8::from(resource.published))
             .end();
-        let record = machine::Record {
-            key: resource.key,
-            op: machine::Op::Put(record),
-        };
-        if lazily {
-            self.lazy_records.push(record)
+        let into = if lazily {
+            &mut self.lazy_records
         } else {
-            self.records.push(record)
-        }
+            &mut self.records
+        };
+        into.push(resource.key, Kind::Put, &record);
     }
 
     /// The rules changed: every watcher is decided again (RFC 5025 §3.2.1; standards §1.4–1.6).
@@ -737,11 +742,11 @@ impl EventState {
     /// The last call of a clean stop: CSeq numbers go on without a gap in the next life.
     pub fn close(&mut self) {
         let starts = self.starts;
-        let live = |(_, subscription): &(usize, &Subscription)| {
-            subscription.stored && subscription.phase == Phase::Live
-        };
-        let all = self.subscriptions.iter().filter(live);
-        let slots: Vec<u32> = all.map(|(slot, _)| slot as u32).collect();
+        let all = self.subscriptions.iter();
+        let slots: Vec<u32> = all
+            .filter(|(_, subscription)| subscription.stored)
+            .map(|(slot, _)| slot as u32)
+            .collect();
         for slot in slots {
             let subscription = &mut self.subscriptions[slot as usize];
             let now = (
@@ -749,7 +754,11 @@ impl EventState {
                 subscription.cseq_starts,
                 subscription.sent,
             );
-            subscription.cseq_base = subscription.cseq(starts);
+            // What still waits to leave never will: its number is the next.
+            let unsent = (subscription.in_flight.as_ref())
+                .is_some_and(|flight| flight.since.is_none() && flight.client.is_none());
+            let newest = subscription.cseq(starts).wrapping_sub(u32::from(unsent));
+            subscription.cseq_base = newest & 0x7fff_ffff;
             subscription.cseq_starts = starts.wrapping_add(1);
             subscription.sent = 0;
             self.append_cseq_base(slot);
@@ -771,15 +780,15 @@ impl EventState {
         self.append_change(slot, record);
     }
 
-    /// What changed of a stored subscription; the whole of it where its chain is long enough.
+    /// What changed of a stored subscription; the whole of it where its chain is long enough. That one is over is only in its chain.
     fn append_change(&mut self, slot: u32, record: Encoder) {
         let subscription = &mut self.subscriptions[slot as usize];
-        if subscription.appends >= APPENDS_MAX {
+        if subscription.appends >= APPENDS_MAX && subscription.phase == Phase::Live {
             return self.put_subscription(slot);
         }
         subscription.appends += 1;
         let key = subscription.key;
-        self.append(key, record.end());
+        self.append(key, &record.end());
     }
 
     /// Its next hop is not to be found now: asked again later, given up after a few times.

@@ -7,17 +7,18 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use machine::settings::Presence;
 use machine::{
-    Cause, Instant, Key, Limits, Now, Op, Partition, Partitioner, Random, Record, TimerId, Wheel,
+    Cause, Instant, Key, Limits, Now, Partition, Partitioner, Random, Record, TimerId, Wheel,
 };
 use slab::Slab;
 
 use crate::answer::Rejection;
 use crate::fingerprint::{Fingerprint, LastChange};
 use crate::happened::Happened;
-use crate::package::Package;
-use crate::resource::{AnsweredByAll, Resource, View};
+use crate::package::{Checked, Package};
+use crate::resource::{AnsweredByAll, NOTHING, Resource, View};
 use crate::stored::Encoder;
 use crate::subscription::Subscription;
+use crate::written::{Kind, Written};
 
 /// How long the same request may still arrive again: 64·T1 (RFC 3261 §17.1.2.2).
 pub const RETRANSMISSIONS_LAST: Duration = Duration::from_secs(32);
@@ -99,9 +100,9 @@ pub struct EventState {
     pub(crate) resend: VecDeque<Key>,
     pub(crate) freed_hops: Vec<u32>,
     /// Records that an acknowledgement waits for.
-    pub(crate) records: Vec<Record>,
+    pub(crate) records: Written,
     /// Records that nobody waits for.
-    pub(crate) lazy_records: Vec<Record>,
+    pub(crate) lazy_records: Written,
     pub(crate) happened: VecDeque<(Cause, Happened)>,
     /// The input that is being handled.
     pub(crate) cause: Cause,
@@ -146,8 +147,8 @@ impl EventState {
             ring: VecDeque::new(),
             resend: VecDeque::new(),
             freed_hops: Vec::new(),
-            records: Vec::new(),
-            lazy_records: Vec::new(),
+            records: Written::default(),
+            lazy_records: Written::default(),
             happened: VecDeque::new(),
             cause: Cause::NONE,
             publications: 0,
@@ -219,10 +220,9 @@ impl EventState {
             .filter(|partition| partition.shard(shards) == index);
         for partition in own {
             // Number 0 is never given out.
-            self.records.push(Record {
-                key: Key::new(partition, 0),
-                op: Op::Put(Encoder::new(b'N').u32(epoch).end()),
-            });
+            let record = Encoder::new(b'N').u32(epoch).end();
+            self.records
+                .push(Key::new(partition, 0), Kind::Put, &record);
         }
     }
 
@@ -246,10 +246,7 @@ impl EventState {
 
     /// Records to commit before what was decided with them may leave, and records that may ride along.
     pub fn take_records(&mut self) -> (Vec<Record>, Vec<Record>) {
-        (
-            std::mem::take(&mut self.records),
-            std::mem::take(&mut self.lazy_records),
-        )
+        (self.records.take(), self.lazy_records.take())
     }
 
     /// What is decided from here on comes of this input.
@@ -267,25 +264,16 @@ impl EventState {
         std::mem::take(&mut self.freed_hops)
     }
 
-    pub(crate) fn put(&mut self, key: Key, bytes: Vec<u8>) {
-        self.records.push(Record {
-            key,
-            op: Op::Put(bytes),
-        });
+    pub(crate) fn put(&mut self, key: Key, bytes: &[u8]) {
+        self.records.push(key, Kind::Put, bytes);
     }
 
-    pub(crate) fn append(&mut self, key: Key, bytes: Vec<u8>) {
-        self.records.push(Record {
-            key,
-            op: Op::Append(bytes),
-        });
+    pub(crate) fn append(&mut self, key: Key, bytes: &[u8]) {
+        self.records.push(key, Kind::Append, bytes);
     }
 
     pub(crate) fn remove_lazily(&mut self, key: Key) {
-        self.lazy_records.push(Record {
-            key,
-            op: Op::Remove,
-        });
+        self.lazy_records.push(key, Kind::Remove, &[]);
     }
 
     pub(crate) fn digest(&self, body: &[u8]) -> u64 {
@@ -337,15 +325,15 @@ impl EventState {
     }
 
     /// Composes the view anew where somebody watches; says whether it differs from what it was.
-    pub(crate) fn recompose(&mut self, slot: u32) -> bool {
+    /// `checked`: what was read of its newest publication.
+    pub(crate) fn recompose(&mut self, slot: u32, checked: Option<Checked>) -> bool {
         let resource = &self.resources[slot as usize];
         if resource.subscriptions.is_empty() {
             self.resources[slot as usize].view = None;
             return false;
         }
-        let view = resource.compose(self.packages[usize::from(resource.package)], |body| {
-            self.digest(body)
-        });
+        let package = self.packages[usize::from(resource.package)];
+        let view = resource.compose(package, checked, |body| self.digest(body));
         // Not composed yet: after a start, when only the record tells what watchers know.
         let known = resource
             .view
@@ -357,31 +345,25 @@ impl EventState {
     }
 
     /// The composed view, composed now if it wasn't.
-    pub(crate) fn view(&mut self, slot: u32) -> View {
+    pub(crate) fn view(&mut self, slot: u32) -> &View {
         if self.resources[slot as usize].view.is_none() {
-            self.recompose(slot);
+            self.recompose(slot, None);
         }
-        self.resources[slot as usize]
-            .view
-            .clone()
-            .unwrap_or_default()
+        let view = self.resources[slot as usize].view.as_ref();
+        view.unwrap_or(&NOTHING)
     }
 
     /// The neutral document of that presentity.
-    pub(crate) fn neutral(&mut self, slot: u32) -> View {
+    pub(crate) fn neutral(&mut self, slot: u32) -> &View {
         let resource = &self.resources[slot as usize];
-        if let Some(neutral) = &resource.neutral {
-            return neutral.clone();
+        if resource.neutral.is_none() {
+            let neutral = self.packages[usize::from(resource.package)].neutral;
+            let body = bytes::Bytes::from(neutral(&resource.name));
+            let digest = self.digest(&body);
+            self.resources[slot as usize].neutral = Some(View { body, digest });
         }
-        let body = bytes::Bytes::from((self.packages[usize::from(resource.package)].neutral)(
-            &resource.name,
-        ));
-        let neutral = View {
-            digest: self.digest(&body),
-            body,
-        };
-        self.resources[slot as usize].neutral = Some(neutral.clone());
-        neutral
+        let neutral = self.resources[slot as usize].neutral.as_ref();
+        neutral.unwrap_or(&NOTHING)
     }
 
     pub(crate) fn set_timer(

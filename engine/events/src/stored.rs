@@ -8,8 +8,8 @@ use crate::fingerprint::{Fingerprint, LastChange};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable(pub &'static str);
 
-/// Room that a record begins with: enough for a subscription, so that most are written without moving.
-const RECORD_BYTES: usize = 512;
+/// Room that a record begins with besides its texts: enough for every kind, so that none is moved while it is written.
+const RECORD_BYTES: usize = 144;
 
 /// Writes one record.
 #[derive(Debug, Default)]
@@ -18,7 +18,12 @@ pub struct Encoder(Vec<u8>);
 impl Encoder {
     /// A record whose first byte is `kind`.
     pub fn new(kind: u8) -> Self {
-        let mut bytes = Vec::with_capacity(RECORD_BYTES);
+        Self::with_texts(kind, 0)
+    }
+
+    /// One that will hold texts of so many bytes together.
+    pub fn with_texts(kind: u8, texts: usize) -> Self {
+        let mut bytes = Vec::with_capacity(RECORD_BYTES + texts);
         bytes.push(kind);
         Self(bytes)
     }

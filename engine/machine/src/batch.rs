@@ -1,5 +1,7 @@
 //! What a shard has decided and the store must hold before anybody hears of it.
 
+use bytes::Bytes;
+
 use crate::Partition;
 
 /// Names one stored object for ever: the partition in the upper 12 bits, a number below that is never used again.
@@ -43,9 +45,9 @@ impl Key {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
     /// The object begins anew with these bytes; what was appended before is gone.
-    Put(Vec<u8>),
+    Put(Bytes),
     /// These bytes follow what is stored (a refresh writes what changed). On an object that isn't there: ignored.
-    Append(Vec<u8>),
+    Append(Bytes),
     /// The object ends.
     Remove,
 }

@@ -72,8 +72,15 @@ impl Partitioner {
 
     /// A keyed hash of any bytes, for fingerprints and tags that a peer must not be able to choose.
     pub fn hash(&self, bytes: &[u8]) -> u64 {
+        self.hash_of([bytes])
+    }
+
+    /// The hash of these pieces one after the other.
+    pub fn hash_of<'a>(&self, pieces: impl IntoIterator<Item = &'a [u8]>) -> u64 {
         let mut hasher = SipHasher13::new_with_key(&self.key);
-        hasher.write(bytes);
+        for piece in pieces {
+            hasher.write(piece);
+        }
         hasher.finish()
     }
 }
@@ -90,6 +97,16 @@ mod tests {
         }
         assert_eq!(Partition::new(PARTITIONS), None);
         assert_eq!(Partition::from_digits(b"FFF"), None);
+    }
+
+    #[test]
+    fn pieces_hash_as_the_whole() {
+        let partitioner = Partitioner::new(*b"a key for tests.");
+        let pieces: [&[u8]; 4] = [b"one", b"", b"and another", b"x"];
+        assert_eq!(
+            partitioner.hash_of(pieces),
+            partitioner.hash(&pieces.concat())
+        );
     }
 
     #[test]

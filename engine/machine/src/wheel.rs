@@ -3,6 +3,7 @@
 //! Two levels of 4096 slots: ticks of 8 ms reach 32 s (every protocol timer of RFC 3261 with T1 = 500 ms),
 //! coarse slots of 32.768 s reach 37 h; what lies farther waits in the last coarse slot and is looked at again there.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::Instant;
@@ -15,13 +16,13 @@ const NONE: u32 = u32::MAX;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TimerId {
     index: u32,
-    generation: u32,
+    generation: NonZeroU32,
 }
 
 #[derive(Debug)]
 struct Entry<T> {
     tick: u64,
-    generation: u32,
+    generation: NonZeroU32,
     slot: u32,
     previous: u32,
     next: u32,
@@ -76,7 +77,7 @@ impl<T> Wheel<T> {
             let index = self.entries.len() as u32;
             self.entries.push(Entry {
                 tick,
-                generation: 0,
+                generation: NonZeroU32::MIN,
                 slot: NONE,
                 previous: NONE,
                 next: NONE,
@@ -226,7 +227,7 @@ impl<T> Wheel<T> {
 
     fn release(&mut self, index: u32) -> Option<T> {
         let entry = &mut self.entries[index as usize];
-        entry.generation = entry.generation.wrapping_add(1);
+        entry.generation = entry.generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
         entry.next = self.free;
         self.free = index;
         self.length -= 1;

@@ -19,8 +19,7 @@ pub fn compose(entity: &str, sources: &[Source<'_>]) -> Vec<u8> {
     let mut said: Vec<(i64, usize, Presence)> = Vec::with_capacity(sources.len());
     for (at, source) in sources.iter().enumerate() {
         let accepted = i64::try_from(source.accepted.as_millis()).unwrap_or(i64::MAX);
-        // What cannot be read was never let in, so this is for documents stored under other rules: they say nothing.
-        let Ok(mut presence) = Presence::read(source.body, &Bounds::TRUSTED) else {
+        let Some(mut presence) = read(source) else {
             continue;
         };
         let kinds = [
@@ -71,6 +70,15 @@ pub fn compose(entity: &str, sources: &[Source<'_>]) -> Vec<u8> {
         neutral(entity)
     } else {
         composed.write()
+    }
+}
+
+/// What cannot be read was never let in, so `None` is for documents stored under other rules: they say nothing.
+fn read(source: &Source<'_>) -> Option<Presence> {
+    let checked = source.checked.take();
+    match checked.map(|checked| checked.downcast::<Element>()) {
+        Some(Ok(root)) => Some(Presence::of(*root)),
+        _ => Presence::read(source.body, &Bounds::TRUSTED).ok(),
     }
 }
 

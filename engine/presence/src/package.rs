@@ -1,7 +1,7 @@
 //! The event package of RFC 3856, filled in along RFC 6665 §5.4.
 
 use documents::pidf;
-use events::package::{BodyRefusal, Package};
+use events::package::{BodyRefusal, Checked, Package};
 use machine::Limits;
 use xml::Bounds;
 
@@ -19,7 +19,7 @@ pub static PRESENCE: Package = Package {
 };
 
 /// RFC 3903 §6 step 5: a type that this event has, and a body that is what it says.
-fn check(content_type: &str, body: &[u8], limits: &Limits) -> Result<(), BodyRefusal> {
+fn check(content_type: &str, body: &[u8], limits: &Limits) -> Result<Checked, BodyRefusal> {
     let media_type = content_type.split(';').next().unwrap_or("").trim();
     if !PRESENCE
         .publish_types
@@ -36,7 +36,7 @@ fn check(content_type: &str, body: &[u8], limits: &Limits) -> Result<(), BodyRef
         nodes_max: limits.xml_nodes_max,
     };
     match pidf::parse(body, &bounds) {
-        Ok(_) => Ok(()),
+        Ok(root) => Ok(Box::new(root)),
         Err(unreadable) => Err(BodyRefusal {
             status: 400,
             reason: unreadable.to_string(),

@@ -279,10 +279,7 @@ fn permissions(all: &[Permission]) -> Permissions {
 fn composed(sources: &[made_up::MadeUp]) -> Presence {
     let sources: Vec<Source<'_>> = sources
         .iter()
-        .map(|made| Source {
-            body: made.body.as_bytes(),
-            accepted: Wall::from_millis(made.accepted),
-        })
+        .map(|made| Source::new(made.body.as_bytes(), Wall::from_millis(made.accepted)))
         .collect();
     Presence::read(
         &compose("sip:alice@example.com", &sources),

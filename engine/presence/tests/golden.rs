@@ -24,10 +24,10 @@ fn composed(sources: &str) -> Vec<u8> {
     let sources: Vec<Source<'_>> = parts
         .map(|part| {
             let (accepted, body) = part.split_once('\n').unwrap();
-            Source {
-                body: body.as_bytes(),
-                accepted: Wall::from_millis(timestamp::parse(accepted).unwrap() as u64),
-            }
+            Source::new(
+                body.as_bytes(),
+                Wall::from_millis(timestamp::parse(accepted).unwrap() as u64),
+            )
         })
         .collect();
     compose(ENTITY, &sources)
@@ -92,10 +92,7 @@ fn examples_of_the_rfcs_compose_into_valid_documents() {
         .filter(|body| xml::read(body, &xml::Bounds::TRUSTED).is_ok())
         .collect();
     assert!(examples.len() > 25, "only {} examples", examples.len());
-    let source = |body| Source {
-        body,
-        accepted: Wall::from_millis(1_795_246_200_000),
-    };
+    let source = |body| Source::new(body, Wall::from_millis(1_795_246_200_000));
     let mut compositions: Vec<Vec<u8>> = examples
         .iter()
         .map(|body| compose(ENTITY, &[source(body)]))

@@ -15,7 +15,28 @@ const GOOD: &str = "<presence xmlns='urn:ietf:params:xml:ns:pidf' entity='sip:a@
 
 fn check(media_type: &str, body: &str) -> Result<(), (u16, String)> {
     (PRESENCE.check)(media_type, body.as_bytes(), &Limits::default())
+        .map(drop)
         .map_err(|refusal| (refusal.status, refusal.reason))
+}
+
+/// What was read to check a document composes to the same bytes as the document.
+#[test]
+fn a_document_that_was_checked_is_composed_as_if_it_were_read_again() {
+    let body = "<presence xmlns='urn:ietf:params:xml:ns:pidf' entity='sip:a@b'><tuple id='t'><status>\
+                <basic>open</basic></status><note>n</note></tuple><note>m</note></presence>";
+    let source = || Source::new(body.as_bytes(), Wall::from_millis(1));
+    let checked = source();
+    let read = (PRESENCE.check)(
+        PRESENCE.notify_types[0],
+        body.as_bytes(),
+        &Limits::default(),
+    );
+    checked.checked.replace(read.ok());
+    let older = Source::new(GOOD.as_bytes(), Wall::from_millis(0));
+    let composed = compose("sip:a@b", &[older, checked]);
+    let older = Source::new(GOOD.as_bytes(), Wall::from_millis(0));
+    assert_eq!(composed, compose("sip:a@b", &[older, source()]));
+    assert!(String::from_utf8_lossy(&composed).contains("open"));
 }
 
 #[test]
@@ -129,19 +150,9 @@ fn hostile_sources_compose_in_time() {
     ];
     for shape in shapes {
         let bodies: Vec<String> = (0..64).map(|source| fill(source, shape)).collect();
-        assert_eq!(
-            (PRESENCE.check)(
-                "application/pidf+xml",
-                bodies[0].as_bytes(),
-                &Limits::default()
-            ),
-            Ok(())
-        );
+        assert_eq!(check("application/pidf+xml", &bodies[0]), Ok(()));
         let sources: Vec<Source<'_>> = (0..64)
-            .map(|at| Source {
-                body: bodies[at].as_bytes(),
-                accepted: Wall::from_millis(at as u64),
-            })
+            .map(|at| Source::new(bodies[at].as_bytes(), Wall::from_millis(at as u64)))
             .collect();
         assert!(!compose("sip:a@b", &sources).is_empty());
     }
@@ -171,18 +182,12 @@ fn no_source_is_amplified() {
         ),
     ];
     for body in bodies {
-        assert_eq!(
-            (PRESENCE.check)("application/pidf+xml", body.as_bytes(), &Limits::default()),
-            Ok(())
+        assert_eq!(check("application/pidf+xml", &body), Ok(()));
+        let first = Source::new(body.as_bytes(), Wall::from_millis(1));
+        let other = Source::new(
+            format!("{open}<u:x j='q:v'/></presence>").leak().as_bytes(),
+            Wall::from_millis(2),
         );
-        let first = Source {
-            body: body.as_bytes(),
-            accepted: Wall::from_millis(1),
-        };
-        let other = Source {
-            body: format!("{open}<u:x j='q:v'/></presence>").leak().as_bytes(),
-            accepted: Wall::from_millis(2),
-        };
         let length = compose("sip:a@b", &[first, other]).len();
         assert!(length < 40 * body.len(), "{} made {length}", body.len());
     }

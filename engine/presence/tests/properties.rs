@@ -25,10 +25,7 @@ const ENTITY: &str = "sip:alice@example.com";
 fn composed(sources: &[MadeUp]) -> Vec<u8> {
     let sources: Vec<Source<'_>> = sources
         .iter()
-        .map(|made| Source {
-            body: made.body.as_bytes(),
-            accepted: Wall::from_millis(made.accepted),
-        })
+        .map(|made| Source::new(made.body.as_bytes(), Wall::from_millis(made.accepted)))
         .collect();
     compose(ENTITY, &sources)
 }
@@ -65,7 +62,7 @@ proptest! {
     fn any_bytes_are_refused_or_composed(bytes in prop::collection::vec(any::<u8>(), 0..120), media_type in "\\PC{0,12}") {
         let _ = (PRESENCE.check)(&media_type, &bytes, &Limits::default());
         let _ = (PRESENCE.check)("application/pidf+xml", &bytes, &Limits::default());
-        prop_assert_eq!(compose(ENTITY, &[Source { body: &bytes, accepted: Wall::from_millis(1) }]), neutral(ENTITY));
+        prop_assert_eq!(compose(ENTITY, &[Source::new(&bytes, Wall::from_millis(1))]), neutral(ENTITY));
     }
 
     #[test]
@@ -79,7 +76,7 @@ proptest! {
     #[test]
     fn composing_the_composition_gives_itself(sources in several()) {
         let once = composed(&sources);
-        let twice = compose(ENTITY, &[Source { body: &once, accepted: Wall::from_millis(3_000_000_000_000) }]);
+        let twice = compose(ENTITY, &[Source::new(&once, Wall::from_millis(3_000_000_000_000))]);
         prop_assert_eq!(text(&once), text(&twice));
         prop_assert!((PRESENCE.check)("application/pidf+xml", &once, &Limits::default()).is_ok());
     }

@@ -69,6 +69,9 @@ impl Directory {
             },
             None => canonical,
         };
+        if self.aliases.is_empty() {
+            return Some(canonical);
+        }
         Some(self.aliases.get(&canonical).cloned().unwrap_or(canonical))
     }
 

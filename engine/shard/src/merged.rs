@@ -34,7 +34,7 @@ impl Merged {
             return false;
         }
         let branch = partitioner.hash(essentials.via.branch.unwrap_or_default().as_bytes());
-        let key = partitioner.hash(&identity_of(&essentials));
+        let key = identity_of(&essentials, partitioner);
         match self.seen.get(&key) {
             Some(known) => *known != branch,
             None => {
@@ -69,16 +69,16 @@ impl Merged {
     }
 }
 
-fn identity_of(essentials: &Essentials<'_>) -> Vec<u8> {
-    let mut text = Vec::with_capacity(128);
-    for part in [
-        essentials.call_id,
-        essentials.from.tag().unwrap_or_default(),
-        essentials.cseq.method.name(),
-    ] {
-        text.extend_from_slice(part.as_bytes());
-        text.push(0);
-    }
-    text.extend_from_slice(&essentials.cseq.number.to_be_bytes());
-    text
+fn identity_of(essentials: &Essentials<'_>, partitioner: &Partitioner) -> u64 {
+    let number = essentials.cseq.number.to_be_bytes();
+    let pieces: [&[u8]; 7] = [
+        essentials.call_id.as_bytes(),
+        b"\0",
+        essentials.from.tag().unwrap_or_default().as_bytes(),
+        b"\0",
+        essentials.cseq.method.name().as_bytes(),
+        b"\0",
+        &number,
+    ];
+    partitioner.hash_of(pieces)
 }

@@ -77,8 +77,9 @@ impl Shard {
         let Some(id) = self.hops.enter((hop.transport, hop.to), window, key) else {
             return self.events.park(key);
         };
+        let head = self.new_head();
         let way = chosen.way(&self.faces, id);
-        let Some(notify) = self.events.compose_notify(self.now, key, way) else {
+        let Some(notify) = self.events.compose_notify(self.now, key, way, head) else {
             self.hops.leave(id);
             return;
         };
@@ -103,8 +104,12 @@ impl Shard {
         let Some(chosen) = self.choose(key) else {
             return;
         };
+        let head = self.new_head();
         let way = chosen.way(&self.faces, 0);
-        let Some(notify) = self.events.recompose_notify(key, way, another_transport) else {
+        let notify = self
+            .events
+            .recompose_notify(key, way, head, another_transport);
+        let Some(notify) = notify else {
             return;
         };
         let running = self
@@ -163,7 +168,7 @@ impl Shard {
                 for_size = true;
             }
         }
-        let origin = self.events.subscription(key)?.origin;
+        let origin = self.events.subscription(key)?.origin();
         let Some(listener) = self.listener_for(origin, hop) else {
             // Nothing of ours speaks that family or transport.
             self.events.notify_unresolvable(self.now, key);
@@ -227,7 +232,7 @@ impl Shard {
             connection,
             is_next_hop,
             ..
-        } = subscription.origin;
+        } = subscription.origin();
         if is_next_hop {
             // A connection that is gone (after a start all are) is opened anew to where the next hop listens, not to the
             // port that the peer happened to connect from.
@@ -327,6 +332,10 @@ enum Next {
 
 /// The topmost Route, else the remote target (RFC 3261 §8.1.2), as far as its URI tells.
 fn next_hop(subscription: &Subscription) -> Option<Next> {
+    if let Some(address) = subscription.dialog.plain_next_hop() {
+        // RFC 3263 §4.1: UDP for a sip URI with an address and no transport.
+        return Some(Next::Address(Transport::Udp, address.into()));
+    }
     let uri = Uri::parse(subscription.dialog.next_hop()).ok()?;
     if uri.scheme == sip::Scheme::Sips {
         // A route that needs TLS: nothing goes there in the clear.

@@ -33,6 +33,15 @@ const REMEMBERED_BYTES_MAX: usize = 2048;
 /// The longest canonical address of a user: each is a key of maps that stand in memory. Beyond it: 414.
 const ADDRESS_BYTES_MAX: usize = 1024;
 
+/// The value of a header field of an answer.
+#[derive(Clone, Copy)]
+enum Value<'a> {
+    Text(&'a str),
+    Number(u32),
+    /// Our Contact by the flow that the request came by.
+    OurContact,
+}
+
 /// What a peer should wait before it tries a node again that is full or stopping.
 const RETRY_AFTER_SECONDS: u32 = 5;
 
@@ -129,9 +138,9 @@ impl Shard {
             _ => {
                 self.is_served(request)?;
                 let abilities = self.abilities();
-                let fields: Vec<(Name, &str)> = abilities
-                    .iter()
-                    .map(|(name, value)| (*name, value.as_str()))
+                let fields = abilities.iter();
+                let fields: Vec<(Name, Value<'_>)> = fields
+                    .map(|(name, value)| (*name, Value::Text(value)))
                     .collect();
                 self.answer(
                     flow,
@@ -173,8 +182,8 @@ impl Shard {
             return Err(Rejection::new(482, "Merged request"));
         }
         // RFC 3261 §8.2.2.3: none of the extensions that a peer may require is ours.
-        let required: Vec<&str> = request.require().collect();
-        if !required.is_empty() {
+        if request.require().next().is_some() {
+            let required: Vec<&str> = request.require().collect();
             return Err(Rejection::new(420, "").with(Name::Unsupported, required.join(", ")));
         }
         Ok(())
@@ -192,6 +201,9 @@ impl Shard {
 
     /// RFC 3261 §8.2.3: a body that isn't understood is refused, unless it says that it need not be.
     fn refuse_body(request: &Message<'_>) -> Result<(), Rejection> {
+        if request.body().is_empty() {
+            return Ok(());
+        }
         let disposition = request
             .header_text(Name::ContentDisposition)
             .unwrap_or_default();
@@ -199,7 +211,7 @@ impl Shard {
             .to_ascii_lowercase()
             .replace(' ', "")
             .contains("handling=optional");
-        if request.body().is_empty() || optional {
+        if optional {
             return Ok(());
         }
         // No type of body is understood in a SUBSCRIBE.
@@ -244,7 +256,7 @@ impl Shard {
         if !self.settings.identity.from_is_identity {
             return Err(Rejection::new(403, "Nobody trusted asserts who is asking"));
         }
-        let from = request.from()?;
+        let from = request.essentials()?.from;
         self.directory
             .canonical_of(&from)
             .filter(|canonical| canonical.len() <= ADDRESS_BYTES_MAX)
@@ -298,10 +310,9 @@ impl Shard {
             full: self.full(),
         };
         let published = self.events.handle_publish(context, request, change)?;
-        let expires = published.expires.to_string();
         let fields = [
-            (Name::SipEtag, published.entity_tag.as_str()),
-            (Name::Expires, expires.as_str()),
+            (Name::SipEtag, Value::Text(&published.entity_tag)),
+            (Name::Expires, Value::Number(published.expires)),
         ];
         let grants = published
             .key
@@ -318,7 +329,8 @@ impl Shard {
         transaction: TransactionKey,
     ) -> Result<(), Rejection> {
         Self::refuse_body(request)?;
-        let to_tag = request.to()?.tag();
+        // Well formed, so what was read leniently is what stands there.
+        let to_tag = request.essentials()?.to.tag();
         let change = self.last_change(request);
         let settings = self.settings.clone();
         let origin = self.origin(flow, request);
@@ -356,11 +368,9 @@ impl Shard {
                 .handle_subscribe(context, request, change, origin, handling)?
         };
         let tag = answer.tag.text();
-        let expires = answer.expires.to_string();
-        let contact = format!("<{}>", self.face(flow.listener).contact(flow.transport));
         let fields = [
-            (Name::Expires, expires.as_str()),
-            (Name::Contact, contact.as_str()),
+            (Name::Expires, Value::Number(answer.expires)),
+            (Name::Contact, Value::OurContact),
         ];
         let grants = answer.key.map_or(Grants::Nothing, Grants::Subscription);
         self.answer(
@@ -419,6 +429,7 @@ impl Shard {
     }
 
     fn flow_is_next_hop(&self, flow: &Flow, request: &Message<'_>) -> Option<bool> {
+        const INVALID: &[u8] = b".invalid";
         let route = request.record_routes().next();
         let routed = route.is_some();
         let next = match route {
@@ -426,36 +437,36 @@ impl Shard {
             None => request.contact().ok()??,
         };
         let uri = next.parsed().ok()?;
-        let contact = request.contact().ok()??.parsed().ok()?;
-        if uri.host.to_ascii_lowercase().ends_with(".invalid")
-            || (!routed && contact.has_param("ob"))
-        {
+        let host = uri.host.as_bytes();
+        let top = &host[host.len().saturating_sub(INVALID.len())..];
+        if top.eq_ignore_ascii_case(INVALID) || (!routed && uri.has_param("ob")) {
             return Some(true);
         }
         let via = request.via().ok()?;
         let names_sent_by = uri.host.eq_ignore_ascii_case(via.host)
             && uri.port.unwrap_or(5060) == via.port.unwrap_or(5060);
-        let address = uri
-            .address()
-            .map(|ip| SocketAddr::new(ip.to_canonical(), uri.port.unwrap_or(5060)));
         if flow.transport == Transport::Tcp {
             let wants_tcp = uri
                 .param("transport")
                 .is_none_or(|transport| transport.eq_ignore_ascii_case("tcp"));
+            let address = uri
+                .address()
+                .map(|ip| SocketAddr::new(ip.to_canonical(), uri.port.unwrap_or(5060)));
             let peer = SocketAddr::new(flow.peer.ip().to_canonical(), flow.peer.port());
             return Some(wants_tcp && (names_sent_by || address == Some(peer)));
         }
-        // A Contact equal to the only Via's sent-by, which the source shows to be translated.
-        let translated = via.address().map(|ip| ip.to_canonical())
-            != Some(flow.peer.ip().to_canonical())
-            || via.port.unwrap_or(5060) != flow.peer.port();
-        let only = request.vias().count() == 1;
         let nat = self
             .settings
             .listeners
             .get(usize::from(flow.listener.0))
             .is_some_and(|listener| listener.nat);
-        Some(nat && !routed && only && names_sent_by && translated && via.rport().is_some())
+        // A Contact equal to the only Via's sent-by, which the source shows to be translated.
+        let translated = || {
+            via.address().map(|ip| ip.to_canonical()) != Some(flow.peer.ip().to_canonical())
+                || via.port.unwrap_or(5060) != flow.peer.port()
+        };
+        let named = nat && !routed && names_sent_by && via.rport().is_some();
+        Some(named && translated() && request.via_count() == 1)
     }
 
     #[expect(
@@ -469,7 +480,7 @@ impl Shard {
         transaction: TransactionKey,
         status: u16,
         tag: Option<&str>,
-        fields: &[(Name, &str)],
+        fields: &[(Name, Value<'_>)],
         grants: Grants,
         stateful: bool,
     ) {
@@ -481,7 +492,7 @@ impl Shard {
                 &fresh
             }
         };
-        let mut head = Vec::with_capacity(640);
+        let mut head = self.new_head();
         let mut writer =
             sip::response_to(&mut head, request, status, "", Some(tag), Some(flow.peer));
         if request.method() == Method::Subscribe && status < 300 {
@@ -489,7 +500,14 @@ impl Shard {
             writer.copy(request, Name::RecordRoute);
         }
         for (name, value) in fields {
-            writer.header(*name, value);
+            match value {
+                Value::Text(text) => writer.header(*name, text),
+                Value::Number(number) => writer.number(*name, u64::from(*number)),
+                Value::OurContact => {
+                    let contact = self.face(flow.listener).contact(flow.transport);
+                    writer.pieces(*name, &[b"<", contact.as_bytes(), b">"])
+                }
+            };
         }
         writer.end(0);
         let send = Send {
@@ -546,7 +564,7 @@ impl Shard {
         rejection: &Rejection,
     ) {
         let tag = self.fresh_tag(request);
-        let mut head = Vec::with_capacity(512);
+        let mut head = self.new_head();
         let mut writer = sip::response_to(
             &mut head,
             request,

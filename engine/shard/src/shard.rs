@@ -84,7 +84,18 @@ pub struct Shard {
     gruu: String,
     unanswered_max: u32,
     notifies_left: u32,
+    /// Buffers of heads that were sent: warm memory for the next.
+    heads: Vec<Vec<u8>>,
 }
+
+/// Buffers of heads kept, those of some turns: 256 × 2 KiB = 512 KiB at most.
+const HEADS_MAX: usize = 256;
+
+/// A larger buffer is not kept.
+const HEAD_BYTES_MAX: usize = 2048;
+
+/// Most heads are smaller.
+const HEAD_BYTES: usize = 640;
 
 impl Shard {
     /// An empty shard. Then `restore` for each of its objects, `restored`, and inputs.
@@ -123,6 +134,23 @@ impl Shard {
             partitioner,
             unanswered_max: start.unanswered_max.max(1),
             notifies_left: NOTIFIES_PER_TURN,
+            heads: Vec::new(),
+        }
+    }
+
+    /// An empty buffer for a head.
+    pub(crate) fn new_head(&mut self) -> Vec<u8> {
+        self.heads
+            .pop()
+            .unwrap_or_else(|| Vec::with_capacity(HEAD_BYTES))
+    }
+
+    /// A head that was sent: its buffer may be written again.
+    pub fn give_back(&mut self, mut head: Vec<u8>) {
+        if self.heads.len() < HEADS_MAX && (HEAD_BYTES..=HEAD_BYTES_MAX).contains(&head.capacity())
+        {
+            head.clear();
+            self.heads.push(head);
         }
     }
 
@@ -178,7 +206,10 @@ impl Shard {
     pub fn handle_datagram(&mut self, now: Now, flow: &Flow, bytes: &[u8]) {
         self.begin(now);
         match Message::parse(bytes) {
-            Ok(message) if message.is_request() => self.handle_request(flow, &message),
+            Ok(mut message) if message.is_request() => {
+                message.keep_essentials();
+                self.handle_request(flow, &message)
+            }
             Ok(message) => self.handle_response(&message),
             Err(_) => self.dropped("neither a request nor a response"),
         }
@@ -198,10 +229,11 @@ impl Shard {
 
     fn handle_response(&mut self, response: &Message<'_>) {
         // RFC 3261 §8.1.3.3, §17.1.3: one Via, ours, and the method that we asked for.
-        let ours = response.vias().count() == 1 && response.method() == sip::Method::Notify;
-        let branch = response
-            .via()
-            .ok()
+        let mut vias = response.vias();
+        let (via, other) = (vias.next(), vias.next());
+        let ours = other.is_none() && response.method() == sip::Method::Notify;
+        let branch = via
+            .and_then(Result::ok)
             .and_then(|via| via.branch)
             .filter(|_| ours)
             .and_then(events::dialog::Branch::read);

@@ -210,3 +210,30 @@ fn a_state_that_lapses_and_comes_back_around_a_start_is_no_news() {
         .collect();
     assert!(to_bob.is_empty(), "{to_bob:#?}");
 }
+
+#[test]
+fn a_stop_leaves_no_gap_in_a_dialog_that_is_ending() {
+    let mut world = World::new();
+    let (answer, _) = world.watch("bob", 7000, "Expires: 600\r\n");
+    let text = world.resubscribe_text("bob", 7000, &answer, 2, "Expires: 0\r\n");
+    let last = world.say(&World::udp(7000), &text).remove(1);
+    world.stop_and_start();
+    let again = world.notifies(0).remove(0);
+    assert_eq!(again.cseq(), last.cseq() + 1);
+}
+
+#[test]
+fn a_stop_leaves_no_gap_for_what_still_waits_for_the_disk() {
+    let mut world = World::new();
+    let (_, first) = world.watch("bob", 7000, "Expires: 600\r\n");
+    world.prompt = false;
+    let text = world.publish_text("Content-Type: application/pidf+xml\r\n", &pidf("open", "x"));
+    assert!(world.say(&World::udp(6000), &text).is_empty());
+    world.shard.end(world.now);
+    world.run();
+    // The store writes all of it; nobody is there any more to send what waited.
+    world.make_durable();
+    world.prompt = true;
+    world.crash();
+    assert_eq!(world.notifies(0)[0].cseq(), first.cseq() + 1);
+}

@@ -1,5 +1,7 @@
 //! What checkers are told: everything that a user could see of the server, and the few things about its life that explain it.
 
+use std::collections::BTreeSet;
+
 use agent::Event;
 use shard::Counts;
 
@@ -106,6 +108,8 @@ pub enum Happening<'a> {
     Crashed {
         /// Batches that were not known to be durable.
         pending: usize,
+        /// The presentities whose batches they were.
+        undone: &'a BTreeSet<String>,
     },
     /// The server was stopped in good order; not everything had been sent and answered.
     Stopped {

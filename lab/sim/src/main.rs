@@ -7,7 +7,7 @@ use std::thread;
 
 use sim::{Breakage, Plan, Tally, run, shrink};
 
-const USAGE: &str = "usage: sim [--seeds N] [--seed S] [--jobs J] [--keep-going]
+const USAGE: &str = "usage: sim [--seeds N] [--seed S | --first S] [--jobs J] [--keep-going]
   --seeds N      tell N stories (default 1), seeds S, S+1, …
   --seed S       the first seed; with one story: tell it line by line, and its shortest form if it fails (default 1)
   --jobs J       on J threads (default 1)
@@ -50,7 +50,7 @@ fn read(words: impl Iterator<Item = String>) -> Option<Wish> {
         match word.as_str() {
             "--keep-going" => wish.keep_going = true,
             "--seeds" => wish.seeds = words.next()?.parse().ok()?,
-            "--seed" => wish.first = words.next()?.parse().ok()?,
+            "--seed" | "--first" => wish.first = words.next()?.parse().ok()?,
             "--jobs" => wish.jobs = words.next()?.parse().ok().filter(|jobs| *jobs > 0)?,
             _ => return None,
         }
@@ -66,6 +66,9 @@ fn tell_many(wish: &Wish) -> Vec<u64> {
     let work = || {
         while !enough.load(Ordering::Relaxed) {
             let index = next.fetch_add(1, Ordering::Relaxed);
+            if index > 0 && index.is_multiple_of(10_000) {
+                eprintln!("{index} stories are told or being told");
+            }
             if index >= wish.seeds {
                 return;
             }

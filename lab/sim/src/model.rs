@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use events::package::Source;
 use machine::settings::Handling;
-use machine::{Instant, Key, Now, Wall};
+use machine::{Batch, Instant, Key, Now, Partition, Wall};
 
 /// Whoever waits for something to lapse is given so long.
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
@@ -158,6 +158,8 @@ impl State {
 struct Pending {
     shard: u16,
     sequence: u64,
+    /// Whose users it is about.
+    partitions: BTreeSet<Partition>,
     changes: Vec<Change>,
 }
 
@@ -181,16 +183,18 @@ pub struct Model {
 }
 
 impl Model {
-    /// The server decided this, in batch `sequence` of `shard`; `None`: nothing is written for it.
-    pub fn decide(&mut self, batch: Option<(u16, u64)>, changes: Vec<Change>) {
+    /// The server decided this, in a batch; `None`: nothing is written for it.
+    pub fn decide(&mut self, batch: Option<&Batch>, changes: Vec<Change>) {
         for change in &changes {
             self.live.apply(change);
         }
         match batch {
-            Some((shard, sequence)) => {
+            Some(batch) => {
+                let partitions = batch.records.iter().map(|record| record.key.partition());
                 self.pending.push_back(Pending {
-                    shard,
-                    sequence,
+                    shard: batch.shard,
+                    sequence: batch.sequence,
+                    partitions: partitions.collect(),
                     changes,
                 });
             }
@@ -244,8 +248,11 @@ impl Model {
         }
     }
 
-    /// The process died; the disk kept so many batches.
-    pub fn crashed(&mut self, kept: u64) {
+    /// The process died; the disk kept so many batches. Gives whose users those were about that were not known to be durable.
+    pub fn crashed(&mut self, kept: u64) -> BTreeSet<Partition> {
+        let pending = self.pending.iter();
+        let partitions = pending.flat_map(|pending| pending.partitions.clone());
+        let partitions = partitions.collect();
         for pending in self.pending.drain(..).take(kept as usize) {
             for change in &pending.changes {
                 self.kept.apply(change);
@@ -253,6 +260,7 @@ impl Model {
         }
         self.pending.clear();
         self.live = self.kept.clone();
+        partitions
     }
 
     /// A process starts: what lapsed meanwhile is gone.
@@ -348,10 +356,7 @@ impl Model {
         live.sort_by_key(|publication| publication.order);
         let sources: Vec<Source<'_>> = live
             .iter()
-            .map(|publication| Source {
-                body: &publication.body,
-                accepted: publication.accepted,
-            })
+            .map(|publication| Source::new(&publication.body, publication.accepted))
             .collect();
         Bytes::from((presence::PRESENCE.compose)(presentity, &sources))
     }

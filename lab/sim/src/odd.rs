@@ -170,73 +170,7 @@ impl Odd {
         let (serial, number, local) = (self.serial, self.number, address(self.number));
         let own = self.identity.as_str();
         let body = document(own, number, u64::from(serial) + 1_000_000, false);
-        let text = |how: &Flaw| *how == Flaw::PlainText;
-        let (method, whom, fields, body): (_, _, String, &[u8]) = match how {
-            Flaw::NoEvent => ("SUBSCRIBE", own, String::new(), &[]),
-            Flaw::Unacceptable => (
-                "SUBSCRIBE",
-                own,
-                "Event: presence\r\nAccept: text/plain\r\n".into(),
-                &[],
-            ),
-            Flaw::Extension => (
-                "SUBSCRIBE",
-                own,
-                "Event: presence\r\nRequire: telepathy\r\n".into(),
-                &[],
-            ),
-            Flaw::Elsewhere => (
-                "SUBSCRIBE",
-                "sip:alice@elsewhere.example",
-                "Event: presence\r\n".into(),
-                &[],
-            ),
-            Flaw::NoContact | Flaw::NoDialog => {
-                ("SUBSCRIBE", own, "Event: presence\r\n".into(), &[])
-            }
-            Flaw::LongHead => {
-                let padding = "x".repeat(HEAD_BYTES_MAX as usize);
-                (
-                    "SUBSCRIBE",
-                    own,
-                    format!("Event: presence\r\nSubject: {padding}\r\n"),
-                    &[],
-                )
-            }
-            Flaw::PlainText | Flaw::Foreign => {
-                let kind = if text(&how) {
-                    "text/plain"
-                } else {
-                    "application/pidf+xml"
-                };
-                let whom = if text(&how) {
-                    own
-                } else {
-                    "sip:mallory@example.com"
-                };
-                (
-                    "PUBLISH",
-                    whom,
-                    format!("Event: presence\r\nContent-Type: {kind}\r\n"),
-                    &body,
-                )
-            }
-            Flaw::Empty => ("PUBLISH", own, "Event: presence\r\n".into(), &[]),
-            Flaw::LongBody => (
-                "PUBLISH",
-                own,
-                "Event: presence\r\nContent-Type: application/pidf+xml\r\n".into(),
-                &LONG_BODY,
-            ),
-            Flaw::NoTag => (
-                "PUBLISH",
-                own,
-                "Event: presence\r\nSIP-If-Match: 000abc\r\n".into(),
-                &[],
-            ),
-            Flaw::Register => ("REGISTER", own, String::new(), &[]),
-            Flaw::Unknown => ("GOSSIP", own, String::new(), &[]),
-        };
+        let (method, whom, fields, body) = flawed(how, own, &body);
         let contact = match how {
             Flaw::NoContact => String::new(),
             _ => format!("Contact: <sip:odd@{local}>\r\n"),
@@ -343,5 +277,58 @@ impl Odd {
                 .map(ToOwned::to_owned);
         }
         None
+    }
+}
+
+/// Method, Request-URI, fields and body of a request with this flaw.
+fn flawed<'a>(
+    how: Flaw,
+    own: &'a str,
+    body: &'a [u8],
+) -> (&'static str, &'a str, String, &'a [u8]) {
+    let presence = "Event: presence\r\n".to_owned();
+    let pidf = "Event: presence\r\nContent-Type: application/pidf+xml\r\n".to_owned();
+    match how {
+        Flaw::NoEvent => ("SUBSCRIBE", own, String::new(), &[]),
+        Flaw::Unacceptable => (
+            "SUBSCRIBE",
+            own,
+            "Event: presence\r\nAccept: text/plain\r\n".into(),
+            &[],
+        ),
+        Flaw::Extension => (
+            "SUBSCRIBE",
+            own,
+            "Event: presence\r\nRequire: telepathy\r\n".into(),
+            &[],
+        ),
+        Flaw::Elsewhere => ("SUBSCRIBE", "sip:alice@elsewhere.example", presence, &[]),
+        Flaw::NoContact | Flaw::NoDialog => ("SUBSCRIBE", own, presence, &[]),
+        Flaw::LongHead => {
+            let padding = "x".repeat(HEAD_BYTES_MAX as usize);
+            (
+                "SUBSCRIBE",
+                own,
+                format!("Event: presence\r\nSubject: {padding}\r\n"),
+                &[],
+            )
+        }
+        Flaw::PlainText => (
+            "PUBLISH",
+            own,
+            "Event: presence\r\nContent-Type: text/plain\r\n".into(),
+            body,
+        ),
+        Flaw::Foreign => ("PUBLISH", "sip:mallory@example.com", pidf, body),
+        Flaw::Empty => ("PUBLISH", own, presence, &[]),
+        Flaw::LongBody => ("PUBLISH", own, pidf, &LONG_BODY),
+        Flaw::NoTag => (
+            "PUBLISH",
+            own,
+            "Event: presence\r\nSIP-If-Match: 000abc\r\n".into(),
+            &[],
+        ),
+        Flaw::Register => ("REGISTER", own, String::new(), &[]),
+        Flaw::Unknown => ("GOSSIP", own, String::new(), &[]),
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use machine::settings::Settings;
-use machine::{Instant, Key, Now, Random, Wall};
+use machine::{Instant, Key, Now, Partitioner, Random, Wall};
 use shard::{Dispatch, Shard, Start};
 use store::{Memory, Observer, Store, StoreError};
 
@@ -95,6 +95,11 @@ impl Server {
             random,
             hash_key,
         }
+    }
+
+    /// How it finds the partition of a user.
+    pub(crate) const fn partitioner(&self) -> Partitioner {
+        Partitioner::new(self.hash_key)
     }
 
     /// What its wall clock shows.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use events::Happened;
 use machine::settings::Handling;
-use machine::{Instant, Key, Now, Op, Record};
+use machine::{Instant, Key, Now, Op, Partitioner, Record};
 use shard::{Counts, Event, Output};
 use sip::{Message, Name};
 
@@ -44,6 +44,8 @@ pub(crate) struct Witness {
     parties: BTreeMap<DialogId, (String, String)>,
     /// Requests whose 2xx has left: what they are granted counts from the first time.
     acknowledged: BTreeSet<RequestId>,
+    /// How the server finds whose batch it is.
+    pub partitioner: Option<Partitioner>,
 }
 
 /// One input of a shard and everything that came of it.
@@ -68,6 +70,7 @@ impl Default for Witness {
             seen: BTreeSet::new(),
             parties: BTreeMap::new(),
             acknowledged: BTreeSet::new(),
+            partitioner: None,
         }
     }
 }
@@ -174,8 +177,7 @@ impl Witness {
             } else {
                 changes.take()
             };
-            let place = (batch.shard, batch.sequence);
-            self.model.decide(Some(place), these.unwrap_or_default());
+            self.model.decide(Some(batch), these.unwrap_or_default());
         }
         if let Some(changes) = changes.filter(|changes| !changes.is_empty()) {
             self.model.decide(None, changes);
@@ -419,9 +421,21 @@ impl Witness {
     /// The process died; the disk kept so many batches.
     pub(crate) fn crashed(&mut self, at: Instant, kept: u64) {
         let pending = self.model.pending();
-        self.model.crashed(kept);
+        let partitions = self.model.crashed(kept);
         self.forget_life();
-        self.tell(at, &Happening::Crashed { pending });
+        let is_among = |presentity: &str| {
+            let partition = self.partitioner.map(|hash| hash.partition(presentity));
+            partition.is_none_or(|partition| partitions.contains(&partition))
+        };
+        let undone: BTreeSet<String> = (self.parties.values())
+            .filter(|(presentity, _)| is_among(presentity))
+            .map(|(presentity, _)| presentity.clone())
+            .collect();
+        let crashed = Happening::Crashed {
+            pending,
+            undone: &undone,
+        };
+        self.tell(at, &crashed);
     }
 
     /// The process was stopped in good order.

@@ -248,6 +248,7 @@ impl World {
 
     /// The server starts for the first time.
     pub(crate) fn begin(&mut self) {
+        self.witness.partitioner = Some(self.server.partitioner());
         self.witness.reloaded(self.at, self.plan.handling);
         self.start_server(self.plan.shards);
     }

@@ -136,7 +136,11 @@ impl Presence {
     /// # Errors
     /// As `parse`.
     pub fn read(bytes: &[u8], bounds: &Bounds) -> Result<Self, Unreadable> {
-        let mut root = parse(bytes, bounds)?;
+        parse(bytes, bounds).map(Self::of)
+    }
+
+    /// Mends what `parse` read.
+    pub fn of(mut root: Element) -> Self {
         if root.name.namespace.as_str() == OLD_URI {
             renew(&mut root);
         }
@@ -153,7 +157,7 @@ impl Presence {
                 this.take(child);
             }
         }
-        Ok(this)
+        this
     }
 
     fn take(&mut self, mut child: Element) {

@@ -21,6 +21,15 @@ pub struct Essentials<'b> {
 impl<'b> Message<'b> {
     /// Topmost Via, From, To, Call-ID and CSeq, if all are usable; otherwise nobody can be answered.
     pub fn essentials(&self) -> Result<Essentials<'b>, Flaw> {
+        self.essential.unwrap_or_else(|| self.read_essentials())
+    }
+
+    /// Reads them now, once for everybody who asks later: nearly each step of a server does.
+    pub fn keep_essentials(&mut self) {
+        self.essential = Some(self.read_essentials());
+    }
+
+    fn read_essentials(&self) -> Result<Essentials<'b>, Flaw> {
         let via = self.via()?;
         let from = self.essential_address(Name::From)?;
         let to = self.essential_address(Name::To)?;

@@ -1,5 +1,8 @@
 //! One canonical form of a user's identity, so that every spelling of an address finds the same user.
 
+use std::borrow::Cow;
+use std::net::IpAddr;
+
 use crate::lexical::{self, USER};
 use crate::{Scheme, Uri};
 
@@ -34,11 +37,15 @@ fn sip(uri: &Uri<'_>, number_domain: impl Fn(&str) -> bool) -> String {
         return number;
     }
     text.push_str("sip:");
-    for byte in lexical::unescaped(user.as_bytes()) {
-        if byte != b'%' && lexical::is(byte, USER) {
-            text.push(char::from(byte));
-        } else {
-            escape(&mut text, byte);
+    if user.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        text.push_str(user);
+    } else {
+        for byte in lexical::unescaped(user.as_bytes()) {
+            if byte != b'%' && lexical::is(byte, USER) {
+                text.push(char::from(byte));
+            } else {
+                escape(&mut text, byte);
+            }
         }
     }
     text.push('@');
@@ -54,10 +61,17 @@ fn escape(text: &mut String, byte: u8) {
 }
 
 /// Lower case, without a root dot; addresses in their one textual form.
-fn canonical_host(host: &str) -> String {
-    match crate::uri::address(host) {
-        Some(std::net::IpAddr::V6(address)) => format!("[{address}]"),
-        _ => host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase(),
+fn canonical_host(host: &str) -> Cow<'_, str> {
+    if host.starts_with('[')
+        && let Some(IpAddr::V6(address)) = crate::uri::address(host)
+    {
+        return Cow::Owned(format!("[{address}]"));
+    }
+    let host = host.strip_suffix('.').unwrap_or(host);
+    if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(host.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(host)
     }
 }
 

@@ -1,7 +1,5 @@
 //! Characters of RFC 3261 §25.1, linear whitespace, quoted strings, comma lists.
 
-use memchr::memchr;
-
 /// `token`
 pub(crate) const TOKEN: u8 = 1;
 /// `user`, an escape's digits aside
@@ -95,14 +93,56 @@ pub(crate) fn trim_text(text: &str) -> &str {
     &text[from..to]
 }
 
+const ONES: u64 = u64::from_le_bytes([1; 8]);
+
+/// The high bit of each byte that is zero; above the lowest such byte others may be marked too.
+const fn zeros(word: u64) -> u64 {
+    word.wrapping_sub(ONES) & !word & (ONES << 7)
+}
+
+/// Where the first such byte stands. Header values are short: eight bytes at once, without a call, beat wider looks.
+pub(crate) fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
+    find_either(byte, byte, bytes)
+}
+
+/// Where the first of either stands.
+#[inline]
+pub(crate) fn find_either(one: u8, other: u8, bytes: &[u8]) -> Option<usize> {
+    let (chunks, rest) = bytes.as_chunks::<8>();
+    for (at, chunk) in chunks.iter().enumerate() {
+        let word = u64::from_le_bytes(*chunk);
+        let found = zeros(word ^ ONES * one as u64) | zeros(word ^ ONES * other as u64);
+        if found != 0 {
+            return Some(at * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let found = rest.iter().position(|&byte| byte == one || byte == other)?;
+    Some(chunks.len() * 8 + found)
+}
+
+/// Where the first CR or LF stands.
+pub(crate) fn find_line_end(bytes: &[u8]) -> Option<usize> {
+    // Nearly no value holds a control character, and eight bytes at once tell.
+    let (chunks, rest) = bytes.as_chunks::<8>();
+    let below_space = |chunk: &[u8; 8]| {
+        let word = u64::from_le_bytes(*chunk);
+        word.wrapping_sub(ONES * 0x20) & !word & (ONES << 7) != 0
+    };
+    if !chunks.iter().any(below_space) && rest.iter().all(|byte| *byte >= b' ') {
+        return None;
+    }
+    let is_one = |byte: &u8| matches!(byte, b'\r' | b'\n');
+    bytes.iter().position(is_one)
+}
+
 /// What stands before the first such ASCII byte, and the rest with it.
 pub(crate) fn before(text: &str, byte: u8) -> (&str, &str) {
-    text.split_at(memchr(byte, text.as_bytes()).unwrap_or(text.len()))
+    text.split_at(find(byte, text.as_bytes()).unwrap_or(text.len()))
 }
 
 /// What stands before the first such ASCII byte, and the rest without it.
 pub(crate) fn split(text: &str, byte: u8) -> Option<(&str, &str)> {
-    let at = memchr(byte, text.as_bytes())?;
+    let at = find(byte, text.as_bytes())?;
     Some((&text[..at], &text[at + 1..]))
 }
 
@@ -234,7 +274,7 @@ impl<'b> Iterator for Texts<'b> {
 /// that a list is walked once whatever it holds.
 fn comma(bytes: &[u8]) -> usize {
     // Most header lines hold one value.
-    if memchr(b',', bytes).is_none() {
+    if find(b',', bytes).is_none() {
         return bytes.len();
     }
     let (mut at, mut bracket) = (0, false);
@@ -273,4 +313,23 @@ pub(crate) fn unescaped(bytes: &[u8]) -> impl Iterator<Item = u8> + Clone {
         }
         digits.or(Some(byte))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Against a look at each byte by itself.
+        #[test]
+        fn finding_misses_nothing(bytes in prop::collection::vec(prop_oneof![Just(b'a'), Just(b'b'), Just(b'`'), Just(b'\n'), any::<u8>()], 0..40)) {
+            prop_assert_eq!(find(b'a', &bytes), bytes.iter().position(|byte| *byte == b'a'));
+            let either = bytes.iter().position(|byte| matches!(byte, b'a' | b'b'));
+            prop_assert_eq!(find_either(b'a', b'b', &bytes), either);
+            let end = bytes.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
+            prop_assert_eq!(find_line_end(&bytes), end);
+        }
+    }
 }

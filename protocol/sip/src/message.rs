@@ -3,7 +3,7 @@
 use crate::lexical::{self, Texts, Values};
 use crate::lines::{Line, Lines};
 use crate::start_line::{self, StartLine};
-use crate::{Method, Name, ParseError};
+use crate::{Essentials, Flaw, Method, Name, ParseError};
 
 /// Header fields indexed in place; more go to the heap, at once for all.
 const INLINE: usize = 28;
@@ -26,6 +26,8 @@ pub struct Message<'b> {
     repeated: u128,
     lines: [Line; INLINE],
     more: Vec<Line>,
+    /// See `keep_essentials`.
+    pub(crate) essential: Option<Result<Essentials<'b>, Flaw>>,
 }
 
 /// What the parser saw that `check` refuses.
@@ -75,6 +77,7 @@ impl<'b> Message<'b> {
             repeated: 0,
             lines: [Line::NONE; INLINE],
             more: Vec::new(),
+            essential: None,
         };
         while let Some(line) = lines.next_line() {
             message.add(line);

@@ -93,9 +93,10 @@ fn read(text: &str) -> Result<NameAddr<'_>, &'static str> {
         }
         (Some(&text[1..length - 1]), open)
     } else {
-        match memchr::memchr(b'<', bytes) {
+        match lexical::find(b'<', bytes) {
+            Some(0) => (None, 0),
             // A colon before it: the bracket is in a parameter of a URI without brackets.
-            Some(open) if memchr::memchr(b':', &bytes[..open]).is_none() => {
+            Some(open) if lexical::find(b':', &bytes[..open]).is_none() => {
                 let display = lexical::trim_text(&text[..open]);
                 let good = |byte: u8| lexical::is(byte, TOKEN) || lexical::is_space(byte);
                 if !display.bytes().all(good) {

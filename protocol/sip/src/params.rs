@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use memchr::{memchr, memchr2};
-
 use crate::lexical::{self, PARAM, TOKEN, VALUE};
 
 /// Up to so many names are compared pair by pair.
@@ -171,7 +169,7 @@ fn skip_space(bytes: &[u8], mut at: usize) -> usize {
 }
 
 /// Inside of the quotes, if there are any; escapes stay.
-fn unquoted(value: &str) -> &str {
+pub(crate) fn unquoted(value: &str) -> &str {
     value
         .strip_prefix('"')
         .and_then(|value| value.strip_suffix('"'))
@@ -187,11 +185,11 @@ impl<'b> Iterator for Segments<'b> {
     type Item = &'b str;
 
     fn next(&mut self) -> Option<&'b str> {
-        let start = memchr(b';', self.rest.as_bytes())? + 1;
+        let start = lexical::find(b';', self.rest.as_bytes())? + 1;
         let bytes = self.rest.as_bytes();
         let mut at = start;
         let end = loop {
-            let Some(found) = memchr2(b';', b'"', &bytes[at..]) else {
+            let Some(found) = lexical::find_either(b';', b'"', &bytes[at..]) else {
                 break bytes.len();
             };
             at += found;

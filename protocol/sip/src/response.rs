@@ -23,7 +23,7 @@ pub fn response_to<'a>(
         .headers(Name::Via)
         .filter(|line| Values::new(line).next().is_some());
     if let Some(first) = lines.next() {
-        topmost_via(&mut writer, first, received);
+        topmost_via(&mut writer, request, first, received);
     }
     for line in lines {
         writer.header(Name::Via, line);
@@ -31,7 +31,7 @@ pub fn response_to<'a>(
     writer.header(Name::From, request.header(Name::From).unwrap_or_default());
     let to = request.header(Name::To).unwrap_or_default();
     match to_tag {
-        Some(tag) if !has_tag(to) => {
+        Some(tag) if !has_tag(request, to) => {
             writer.pieces(Name::To, &[to, b";tag=", tag.as_bytes()]);
         }
         _ => {
@@ -45,23 +45,34 @@ pub fn response_to<'a>(
     writer
 }
 
-fn has_tag(to: &[u8]) -> bool {
-    std::str::from_utf8(to).is_ok_and(|to| NameAddr::lenient(to).tag().is_some())
+fn has_tag(request: &Message<'_>, to: &[u8]) -> bool {
+    match request.essentials() {
+        Ok(essentials) => essentials.to.tag().is_some(),
+        Err(_) => std::str::from_utf8(to).is_ok_and(|to| NameAddr::lenient(to).tag().is_some()),
+    }
 }
 
 /// Writes the line that holds the topmost Via.
-fn topmost_via(writer: &mut Writer<'_>, line: &[u8], source: Option<SocketAddr>) {
+fn topmost_via(
+    writer: &mut Writer<'_>,
+    request: &Message<'_>,
+    line: &[u8],
+    source: Option<SocketAddr>,
+) {
     let mut values = Values::new(line);
     let first = values.next().unwrap_or_default();
-    let via = std::str::from_utf8(first)
+    // Read already, unless an empty line stands before it.
+    let known = request
+        .via()
         .ok()
-        .and_then(|text| Via::parse(text).ok());
+        .filter(|via| via.text().as_bytes() == first);
+    let via = known.or_else(|| Via::parse(std::str::from_utf8(first).ok()?).ok());
     let (Some(via), Some(source)) = (via, source) else {
         writer.header(Name::Via, line);
         return;
     };
     let address = source.ip().to_canonical();
-    let asked = via.params.has("rport");
+    let asked = via.rport().is_some();
     // RFC 3261 §18.2.1: received when sent-by doesn't say where it came from; RFC 3581 §4: always with rport.
     let marked = asked || via.address() != Some(address);
     writer.out().extend_from_slice(b"Via: ");
@@ -80,10 +91,12 @@ fn topmost_via(writer: &mut Writer<'_>, line: &[u8], source: Option<SocketAddr>)
         }
     }
     if marked {
-        writer.display(format_args!(";received={address}"));
+        writer.out().extend_from_slice(b";received=");
+        writer.address(address);
     }
     if asked {
-        writer.display(format_args!(";rport={}", source.port()));
+        writer.out().extend_from_slice(b";rport=");
+        writer.digits(u64::from(source.port()));
     }
     writer.out().extend_from_slice(b"\r\n");
     for value in values {

@@ -23,11 +23,13 @@ pub(crate) fn read(line: &[u8]) -> Result<Read<'_>, ParseError> {
         return status_line(line);
     }
     let text = std::str::from_utf8(line).map_err(|_| ParseError::StartLine)?;
-    let (method, rest) = text.split_once([' ', '\t']).ok_or(ParseError::StartLine)?;
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let end = line.iter().position(is_blank);
+    let (method, rest) = text.split_at(end.ok_or(ParseError::StartLine)?);
     let rest_trimmed = lexical::trim_text(rest);
-    let (uri, version) = rest_trimmed
-        .rsplit_once([' ', '\t'])
-        .ok_or(ParseError::StartLine)?;
+    let end = rest_trimmed.as_bytes().iter().rposition(is_blank);
+    let (uri, version) = rest_trimmed.split_at(end.ok_or(ParseError::StartLine)?);
+    let version = &version[1..];
     let uri = lexical::trim_text(uri);
     if !lexical::is_token(method.as_bytes()) || uri.is_empty() || !is_sip(version.as_bytes()) {
         return Err(ParseError::StartLine);

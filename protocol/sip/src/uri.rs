@@ -43,6 +43,13 @@ pub struct Uri<'b> {
 impl<'b> Uri<'b> {
     /// Takes a URI apart, strictly by its grammar. The flaw's status is 400: whether a scheme is served is asked elsewhere.
     pub fn parse(text: &'b str) -> Result<Uri<'b>, Flaw> {
+        match plain(text) {
+            Some(uri) => Ok(uri),
+            None => Uri::parse_any(text),
+        }
+    }
+
+    fn parse_any(text: &'b str) -> Result<Uri<'b>, Flaw> {
         let (scheme, rest) = lexical::split(text, b':').ok_or(BAD_SCHEME)?;
         let mut letters = scheme.bytes();
         let well_formed = letters
@@ -109,6 +116,38 @@ const BAD_HOST: Flaw = Flaw::whole(400, "Bad URI: no usable host");
 const BAD_PORT: Flaw = Flaw::whole(400, "Bad URI: no usable port");
 const BAD_USER: Flaw = Flaw::whole(400, "Bad URI: user part");
 
+/// What nearly every URI is, in one pass: `sip:user@host` or `sip:user@host:port`. None: it takes the long way.
+fn plain(text: &str) -> Option<Uri<'_>> {
+    let bytes = text.as_bytes();
+    if !bytes.get(..4)?.eq_ignore_ascii_case(b"sip:") {
+        return None;
+    }
+    let user = lexical::escaped_end(bytes, 4, USER);
+    if user == 4 || bytes.get(user) != Some(&b'@') {
+        return None;
+    }
+    let (mut at, mut after_dot) = (user + 1, true);
+    while let Some(byte) = bytes.get(at).filter(|byte| **byte != b':') {
+        let is_dot = *byte == b'.';
+        if is_dot && after_dot || !is_dot && !lexical::is(*byte, HOST) {
+            return None;
+        }
+        (at, after_dot) = (at + 1, is_dot);
+    }
+    let port = match text.get(at + 1..) {
+        Some(port) => Some(read_port(port)?),
+        None => None,
+    };
+    let host = text.get(user + 1..at).filter(|host| !host.is_empty())?;
+    Some(Uri {
+        user: text.get(4..user),
+        host,
+        port,
+        params: Params::in_uri(""),
+        ..Uri::of(Scheme::Sip, text)
+    })
+}
+
 fn sip<'b>(scheme: Scheme, text: &'b str, rest: &'b str) -> Result<Uri<'b>, Flaw> {
     let mut uri = Uri::of(scheme, text);
     // Nothing behind the user part may hold a raw `@`, so the first one ends it.
@@ -127,7 +166,7 @@ fn sip<'b>(scheme: Scheme, text: &'b str, rest: &'b str) -> Result<Uri<'b>, Flaw
             rest
         }
     };
-    let end = memchr::memchr2(b';', b'?', rest.as_bytes()).unwrap_or(rest.len());
+    let end = lexical::find_either(b';', b'?', rest.as_bytes()).unwrap_or(rest.len());
     (uri.host, uri.port) = host_and_port(&rest[..end])?;
     let rest = &rest[end..];
     let (params, headers) = match lexical::split(rest, b'?') {
@@ -188,7 +227,7 @@ pub(crate) fn split_port(text: &str) -> (&str, Option<&str>) {
         true => text.find(']').map_or(0, |end| end + 1),
         false => 0,
     };
-    match memchr::memchr(b':', &text.as_bytes()[after..]) {
+    match lexical::find(b':', &text.as_bytes()[after..]) {
         Some(colon) => (&text[..after + colon], Some(&text[after + colon + 1..])),
         None => (text, None),
     }
@@ -231,4 +270,33 @@ fn ipv6(text: &str) -> Option<Ipv6Addr> {
     let (front, back) = text.split_once(":::")?;
     back.parse::<Ipv4Addr>().ok()?;
     format!("{front}::{back}").parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// The short way never says anything else than the long one.
+        #[test]
+        fn plain_uris_read_as_any(text in "[sS]ip:[a-z%4;?:/@.]{0,6}@?[a-zA-Z0-9._\\[:-]{0,8}(:[0-9]{0,6})?[;?a-z=]{0,3}") {
+            if let Some(uri) = plain(&text) {
+                prop_assert_eq!(Uri::parse_any(&text), Ok(uri));
+            }
+        }
+    }
+
+    #[test]
+    fn the_usual_uris_are_plain() {
+        for text in [
+            "sip:alice@example.com",
+            "SIP:a.b%20c@192.0.2.1:5060",
+            "sip:+1555;x=y@host.:1",
+        ] {
+            assert_eq!(plain(text), Uri::parse_any(text).ok(), "{text}");
+            assert!(plain(text).is_some(), "{text}");
+        }
+    }
 }

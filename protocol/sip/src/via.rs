@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use crate::lexical::{self, TOKEN};
+use crate::lexical::{self, HOST, TOKEN};
+use crate::params::unquoted;
 use crate::{Flaw, Message, Name, Params, uri};
 
 /// One hop: by what transport a request came and where its response goes.
@@ -18,6 +19,10 @@ pub struct Via<'b> {
     pub branch: Option<&'b str>,
     /// All parameters.
     pub params: Params<'b>,
+    /// As `rport()` and `maddr()` give them.
+    rport: Option<Option<u16>>,
+    maddr: Option<&'b str>,
+    text: &'b str,
     sent_by: &'b str,
     sip: bool,
 }
@@ -27,16 +32,85 @@ const BAD: Flaw = Flaw::bad(Name::Via, "Bad Via");
 impl<'b> Via<'b> {
     /// Reads one value: protocol, transport, sent-by; the grammar of the rest is looked at by `check`.
     pub fn parse(text: &'b str) -> Result<Via<'b>, Flaw> {
-        let via = Via::outline(text)?;
-        let branch = via.params.value("branch");
-        Ok(Via {
-            branch: branch.filter(|branch| !branch.is_empty()),
-            ..via
+        let mut via = Via::outline(text)?;
+        let (mut branch, mut rport, mut maddr) = (None, None, None);
+        // Each that answers are made from, in one pass; the first of a name counts.
+        for (name, value) in via.params.iter() {
+            if branch.is_none() && name.eq_ignore_ascii_case("branch") {
+                branch = Some(value);
+            } else if rport.is_none() && name.eq_ignore_ascii_case("rport") {
+                rport = Some(value);
+            } else if maddr.is_none() && name.eq_ignore_ascii_case("maddr") {
+                maddr = Some(value);
+            }
+        }
+        let text = |value: Option<Option<&'b str>>| value.flatten().map(unquoted);
+        via.branch = text(branch).filter(|branch| !branch.is_empty());
+        via.rport = rport.map(|value| value.and_then(uri::read_port));
+        via.maddr = text(maddr);
+        Ok(via)
+    }
+
+    /// All but what parameters say.
+    fn outline(text: &'b str) -> Result<Via<'b>, Flaw> {
+        match Via::plain(text) {
+            Some(via) => Ok(via),
+            None => Via::outline_any(text),
+        }
+    }
+
+    /// What nearly every Via is, in one pass: `SIP/2.0/UDP host:port;…`, single spaces, no address in brackets. None: it
+    /// takes the long way.
+    fn plain(text: &'b str) -> Option<Via<'b>> {
+        const PROTOCOL: &str = "SIP/2.0/";
+        let bytes = text.as_bytes();
+        let starts =
+            text.starts_with(PROTOCOL) && !bytes.last().copied().is_some_and(lexical::is_space);
+        let is =
+            |at: &usize, class: u8| bytes.get(*at).is_some_and(|byte| lexical::is(*byte, class));
+        let mut at = PROTOCOL.len();
+        while is(&at, TOKEN) {
+            at += 1;
+        }
+        let transport = text
+            .get(PROTOCOL.len()..at)
+            .filter(|text| starts && !text.is_empty())?;
+        if bytes.get(at) != Some(&b' ') {
+            return None;
+        }
+        let sent_by = at + 1;
+        at = sent_by;
+        while is(&at, HOST) || bytes.get(at) == Some(&b'.') {
+            at += 1;
+        }
+        let host = text.get(sent_by..at).filter(|host| !host.is_empty())?;
+        let mut port = None;
+        if bytes.get(at) == Some(&b':') {
+            let digits = at + 1;
+            at = digits;
+            while bytes.get(at).is_some_and(u8::is_ascii_digit) {
+                at += 1;
+            }
+            port = Some(uri::read_port(text.get(digits..at)?)?);
+        }
+        let params = text
+            .get(at..)
+            .filter(|rest| rest.is_empty() || rest.starts_with(';'))?;
+        Some(Via {
+            transport,
+            host,
+            port,
+            branch: None,
+            params: Params::new(params),
+            rport: None,
+            maddr: None,
+            text,
+            sent_by: text.get(sent_by..at)?,
+            sip: true,
         })
     }
 
-    /// All but the branch.
-    fn outline(text: &'b str) -> Result<Via<'b>, Flaw> {
+    fn outline_any(text: &'b str) -> Result<Via<'b>, Flaw> {
         let text = lexical::trim_text(text);
         let (head, params) = lexical::before(text, b';');
         let (protocol, rest) = part(head)?;
@@ -58,6 +132,9 @@ impl<'b> Via<'b> {
             port,
             branch: None,
             params: Params::new(params),
+            rport: None,
+            maddr: None,
+            text,
             sent_by,
             sip: protocol.eq_ignore_ascii_case("SIP") && version == "2.0",
         })
@@ -69,6 +146,11 @@ impl<'b> Via<'b> {
         const COOKIE: &str = "z9hG4bK";
         self.branch
             .filter(|branch| branch.len() > COOKIE.len() && branch.starts_with(COOKIE))
+    }
+
+    /// The whole value as written; it may contain folds.
+    pub const fn text(&self) -> &'b str {
+        self.text
     }
 
     /// Host and port as written.
@@ -83,15 +165,13 @@ impl<'b> Via<'b> {
     }
 
     /// `rport` (RFC 3581): none when absent, `Some(None)` when asked for, else the port.
-    pub fn rport(&self) -> Option<Option<u16>> {
-        self.params
-            .get("rport")
-            .map(|value| value.and_then(uri::read_port))
+    pub const fn rport(&self) -> Option<Option<u16>> {
+        self.rport
     }
 
     /// The `maddr` host.
-    pub fn maddr(&self) -> Option<&'b str> {
-        self.params.value("maddr")
+    pub const fn maddr(&self) -> Option<&'b str> {
+        self.maddr
     }
 
     /// The `ttl` for multicast.
@@ -127,12 +207,48 @@ impl<'b> Message<'b> {
     /// The topmost Via.
     pub fn via(&self) -> Result<Via<'b>, Flaw> {
         const MISSING: Flaw = Flaw::bad(Name::Via, "No Via");
-        self.vias().next().unwrap_or(Err(MISSING))
+        match &self.essential {
+            Some(Ok(essentials)) => Ok(essentials.via),
+            _ => self.vias().next().unwrap_or(Err(MISSING)),
+        }
+    }
+
+    /// How many there are, readable or not.
+    pub fn via_count(&self) -> usize {
+        self.text_values(Name::Via).count()
     }
 
     /// Every Via, topmost first.
     pub fn vias(&self) -> impl Iterator<Item = Result<Via<'b>, Flaw>> + '_ {
         self.text_values(Name::Via)
             .map(|value| value.map_or(Err(BAD), Via::parse))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// The short way never says anything else than the long one.
+        #[test]
+        fn plain_vias_read_as_any(text in "SIP/2.0/[A-Z/ ]{0,4} {0,2}[a-z0-9.\\[\\]-]{0,8}(:[0-9 ]{0,6})?(;[a-z=; ]{0,8})?") {
+            if let Some(via) = Via::plain(&text) {
+                prop_assert_eq!(Via::outline_any(&text), Ok(via));
+            }
+        }
+    }
+
+    #[test]
+    fn the_usual_vias_are_plain() {
+        for text in [
+            "SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK1;rport",
+            "SIP/2.0/TCP host.example",
+        ] {
+            assert_eq!(Via::plain(text), Via::outline_any(text).ok(), "{text}");
+            assert!(Via::plain(text).is_some(), "{text}");
+        }
     }
 }

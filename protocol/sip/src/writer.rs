@@ -1,8 +1,7 @@
 //! Composing messages straight into a buffer.
 
 use std::io::Write as _;
-
-use memchr::memchr2;
+use std::net::IpAddr;
 
 use crate::{Message, Name, lexical, reason_phrase};
 
@@ -41,29 +40,32 @@ impl<'a> Writer<'a> {
 
     /// One header field. `Name::Other` writes nothing.
     pub fn header(&mut self, name: Name, value: impl AsRef<[u8]>) -> &mut Self {
-        self.named(name.text(), value)
+        self.pieces(name, &[value.as_ref()])
     }
 
     /// One header field by any name.
     pub fn named(&mut self, name: &str, value: impl AsRef<[u8]>) -> &mut Self {
-        self.parts(name, &[value.as_ref()])
+        if lexical::is_token(name.as_bytes()) {
+            self.parts(name, &[value.as_ref()])
+        }
+        self
     }
 
     /// One header field whose value is made of several pieces.
     pub fn pieces(&mut self, name: Name, pieces: &[&[u8]]) -> &mut Self {
-        self.parts(name.text(), pieces)
-    }
-
-    fn parts(&mut self, name: &str, pieces: &[&[u8]]) -> &mut Self {
-        if lexical::is_token(name.as_bytes()) {
-            self.out.extend_from_slice(name.as_bytes());
-            self.out.extend_from_slice(b": ");
-            for piece in pieces {
-                self.text(piece);
-            }
-            self.out.extend_from_slice(b"\r\n");
+        if name != Name::Other {
+            self.parts(name.text(), pieces);
         }
         self
+    }
+
+    fn parts(&mut self, name: &str, pieces: &[&[u8]]) {
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b": ");
+        for piece in pieces {
+            self.text(piece);
+        }
+        self.out.extend_from_slice(b"\r\n");
     }
 
     /// One header field that is a number.
@@ -103,17 +105,29 @@ impl<'a> Writer<'a> {
         self.out
     }
 
-    /// Writes what has its own way to be printed, which holds no line end.
-    pub(crate) fn display(&mut self, text: std::fmt::Arguments<'_>) {
-        // Writing to a buffer in memory does not fail.
-        let _ = self.out.write_fmt(text);
+    /// An address, IPv6 without brackets.
+    pub(crate) fn address(&mut self, address: IpAddr) {
+        match address {
+            IpAddr::V4(address) => {
+                for (at, byte) in address.octets().into_iter().enumerate() {
+                    if at > 0 {
+                        self.out.push(b'.');
+                    }
+                    self.digits(u64::from(byte));
+                }
+            }
+            IpAddr::V6(address) => {
+                // Writing to a buffer in memory does not fail.
+                let _ = write!(self.out, "{address}");
+            }
+        }
     }
 
     /// Copies text, each run of line ends and the whitespace around it as one space. NUL stays: a display name may
     /// hold one (RFC 3261 §25.1, `quoted-pair`), and an answer's From equals its request's (§8.2.6.2).
     pub(crate) fn text(&mut self, text: &[u8]) {
         let mut rest = text;
-        while let Some(at) = memchr2(b'\r', b'\n', rest) {
+        while let Some(at) = lexical::find_line_end(rest) {
             self.out.extend_from_slice(&rest[..at]);
             while matches!(self.out.last(), Some(b' ' | b'\t')) {
                 self.out.pop();
@@ -125,7 +139,7 @@ impl<'a> Writer<'a> {
         self.out.extend_from_slice(rest);
     }
 
-    fn digits(&mut self, mut value: u64) {
+    pub(crate) fn digits(&mut self, mut value: u64) {
         let mut digits = [0u8; 20];
         let mut at = digits.len();
         loop {

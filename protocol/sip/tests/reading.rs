@@ -233,10 +233,10 @@ fn canonical_identities() {
     }
 }
 
-/// The index is cheap to make and to move.
+/// The index is cheap to make and to move. A third of it is what was read of the fields that every answer repeats.
 #[test]
 fn an_index_is_small() {
     let size = size_of::<Message<'_>>();
     println!("Message: {size} bytes");
-    assert!(size <= 700, "{size}");
+    assert!(size <= 960, "{size}");
 }

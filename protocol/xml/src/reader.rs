@@ -218,7 +218,9 @@ impl<'a> Reading<'a> {
     }
 
     fn handle_text(&mut self, (offset, text): (usize, &str)) -> Result<(), Fault> {
-        if let Some(at) = text.find("]]>") {
+        if memchr::memchr(b']', text.as_bytes()).is_some()
+            && let Some(at) = text.find("]]>")
+        {
             return Err((offset + at, Flaw::SectionEnd));
         }
         match self.open.last_mut() {

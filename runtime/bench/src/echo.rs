@@ -13,7 +13,7 @@ use transport::socket::{BUFFER_BYTES_WANTED, DatagramSocket, Poller, Receiver};
 
 use crate::process;
 use crate::report::Echo;
-use crate::wire::{Carrier, Outbox, Wire};
+use crate::wire::{Carrier, GATHERING_WINDOW_MIN, Gather, Outbox, Wire};
 
 /// Nothing came for so long: datagrams were lost, and the window is filled again.
 const STALL: Duration = Duration::from_millis(200);
@@ -95,6 +95,7 @@ fn saturate(
 ) -> io::Result<Echo> {
     let mut wire = Wire::open(Carrier::Udp, sockets, target)?;
     let mut outbox = Outbox::new(usize::from(sockets));
+    let mut gather = Gather::default();
     let datagram = vec![b'e'; bytes];
     let fill = |outbox: &mut Outbox| {
         for place in 0..window {
@@ -129,7 +130,11 @@ fn saturate(
             last = now;
         }
         wire.flush(&mut outbox)?;
+        if window >= GATHERING_WINDOW_MIN {
+            gather.pause(clock.monotonic())?;
+        }
         wire.wait(Duration::from_millis(20), &outbox)?;
+        gather.looked(clock.monotonic());
         let received = wire.receive(|arrived| {
             outbox.push(arrived.socket, target, |out| {
                 out.extend_from_slice(&datagram);

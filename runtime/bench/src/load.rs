@@ -7,7 +7,7 @@ use machine::Instant;
 use node::Clock;
 
 use crate::process::{self, Cpu, Drops, Usage};
-use crate::wire::{Outbox, Wire};
+use crate::wire::{Gather, Outbox, Wire};
 use crate::world::{Act, Counted, World};
 
 /// How often progress is told.
@@ -46,9 +46,22 @@ pub(crate) enum Work {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pace {
     /// As soon as fewer than so many are under way.
-    Closed { window: usize },
+    Closed {
+        window: usize,
+        /// What is under way keeps the server busy while we gather.
+        gathers: bool,
+    },
     /// So many a second.
     Open { per_second: f64 },
+}
+
+impl Pace {
+    const fn gathers(self) -> bool {
+        match self {
+            Self::Closed { gathers, .. } => gathers,
+            Self::Open { .. } => true,
+        }
+    }
 }
 
 /// When it is measured; without, until the work is done.
@@ -83,6 +96,7 @@ pub(crate) struct Load {
     clock: Clock,
     pub(crate) processes: Vec<u32>,
     ports: Vec<u16>,
+    gather: Gather,
 }
 
 impl Load {
@@ -93,6 +107,7 @@ impl Load {
             .map(|address| address.port())
             .collect();
         Self {
+            gather: Gather::default(),
             outbox: Outbox::new(wire.addresses().len()),
             world,
             wire,
@@ -141,6 +156,10 @@ impl Load {
                 let (done, rate) = self.progress(work, begin.as_ref(), end, first, now);
                 tell(done, rate);
             }
+            if pace.gathers() {
+                self.wire.flush(&mut self.outbox)?;
+                self.gather.pause(self.clock.monotonic())?;
+            }
             self.turn(now, next_due(pace, first, issued, more))?;
         }
         let now = self.clock.monotonic();
@@ -164,7 +183,7 @@ impl Load {
     ) -> bool {
         loop {
             let (may, began) = match pace {
-                Pace::Closed { window } => (self.world.in_flight() < window, now),
+                Pace::Closed { window, .. } => (self.world.in_flight() < window, now),
                 Pace::Open { per_second } => {
                     let due = due(first, *issued, per_second);
                     let began = if now.since(due) > LATE { due } else { now };
@@ -193,6 +212,7 @@ impl Load {
         let now = self.clock.monotonic();
         self.wire.wait(wake.since(now), &self.outbox)?;
         let now = self.clock.monotonic();
+        self.gather.looked(now);
         let (world, outbox) = (&mut self.world, &mut self.outbox);
         self.wire
             .receive(|arrived| world.handle(&arrived, now, outbox))?;

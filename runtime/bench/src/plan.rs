@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::wire::Carrier;
+use crate::wire::{Carrier, GATHERING_WINDOW_MIN};
 
 /// One operation of the field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,6 +195,13 @@ pub struct Plan {
     pub restored: u32,
     /// Length of the echo's datagrams; 0: no echo.
     pub echo_bytes: usize,
+}
+
+impl Plan {
+    /// Whether so much is under way in a closed loop that we need not look at each message as it comes.
+    pub(crate) const fn gathers(&self) -> bool {
+        self.window >= GATHERING_WINDOW_MIN
+    }
 }
 
 #[cfg(test)]

@@ -339,11 +339,12 @@ impl Bench<'_> {
 
     fn set_up(&mut self, mut work: Work, what: &str) -> Result<(), Failure> {
         let window = self.plan.window as usize;
+        let gathers = self.plan.gathers();
         let progress = &mut self.progress;
         self.load
             .run(
                 &mut work,
-                Pace::Closed { window },
+                Pace::Closed { window, gathers },
                 None,
                 &mut |done, rate| {
                     progress.tell(what, done, rate);
@@ -371,9 +372,13 @@ impl Bench<'_> {
             duration: plan.duration / 2,
         };
         let mut left = work;
+        let closed = Pace::Closed {
+            window,
+            gathers: plan.gathers(),
+        };
         match plan.loops {
             Loops::Closed => {
-                self.phase(operation, shape, &mut left, Pace::Closed { window }, timing)?;
+                self.phase(operation, shape, &mut left, closed, timing)?;
             }
             Loops::Open { per_second } => {
                 self.phase(
@@ -385,8 +390,7 @@ impl Bench<'_> {
                 )?;
             }
             Loops::Both { part } => {
-                let rate =
-                    self.phase(operation, shape, &mut left, Pace::Closed { window }, timing)?;
+                let rate = self.phase(operation, shape, &mut left, closed, timing)?;
                 let per_second = (rate * part).max(1.0);
                 self.phase(operation, shape, &mut left, Pace::Open { per_second }, half)?;
             }
@@ -440,8 +444,10 @@ fn restore(plan: &Plan, clock: Clock, progress: &mut dyn Progress) -> Result<Res
     };
     let (server, empty_start_ms) = start(&mut home)?;
     let mut load = open_load(plan, clock, server.address, &[server.process()])?;
+    let gathers = plan.gathers();
     let pace = Pace::Closed {
         window: plan.window as usize,
+        gathers,
     };
     let mut tell = |done, rate| progress.tell(WHAT, done, rate);
     let mut work = Work::Grow {
@@ -470,7 +476,8 @@ fn restore(plan: &Plan, clock: Clock, progress: &mut dyn Progress) -> Result<Res
             end: plan.presentities,
         };
         let window = window.max(1);
-        load.run(&mut work, Pace::Closed { window }, None, &mut tell)
+        let pace = Pace::Closed { window, gathers };
+        load.run(&mut work, pace, None, &mut tell)
             .map_err(doing(WHAT))?;
         load.world.compare_final();
     }

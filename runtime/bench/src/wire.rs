@@ -4,6 +4,7 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use machine::Instant;
 use sip::framing::{Frame, Framer};
 use transport::socket::{BATCH, BUFFER_BYTES_WANTED, DatagramSocket, Poller, Receiver};
 
@@ -271,6 +272,37 @@ fn read_stream(
         }
     }
     Ok(count)
+}
+
+/// We look at our sockets no more often than this: each message would wake us up, at more than the server spends on it, and
+/// the server would pay for waking us.
+const GATHER: Duration = Duration::from_micros(100);
+
+/// A window of so many keeps a server busy meanwhile: some batches always wait for it.
+pub(crate) const GATHERING_WINDOW_MIN: u32 = 4 * BATCH as u32;
+
+/// Lets messages gather between two looks at our sockets.
+#[derive(Debug, Default)]
+pub(crate) struct Gather {
+    nothing: Poller,
+    looked: Instant,
+}
+
+impl Gather {
+    /// Waits until the last look is long enough ago.
+    pub(crate) fn pause(&mut self, now: Instant) -> io::Result<()> {
+        let left = (self.looked + GATHER).since(now);
+        if left.is_zero() {
+            Ok(())
+        } else {
+            self.nothing.wait(Some(left))
+        }
+    }
+
+    /// Our sockets were looked at.
+    pub(crate) const fn looked(&mut self, now: Instant) {
+        self.looked = now;
+    }
 }
 
 /// Our address towards a target: messages name it, so it can't be the unspecified one.

@@ -31,6 +31,7 @@ pub(crate) trait Engine: Sized + 'static {
     fn handle_timeout(&mut self, now: Now);
     fn poll_timeout(&self) -> Option<Instant>;
     fn poll_output(&mut self) -> Option<Output>;
+    fn give_back(&mut self, head: Vec<u8>);
     fn counts(&self) -> Counts;
     fn cause(&self) -> Cause;
 }
@@ -107,6 +108,10 @@ impl Engine for Shard {
 
     fn poll_output(&mut self) -> Option<Output> {
         self.poll_output()
+    }
+
+    fn give_back(&mut self, head: Vec<u8>) {
+        self.give_back(head)
     }
 
     fn counts(&self) -> Counts {

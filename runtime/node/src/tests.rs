@@ -108,7 +108,10 @@ impl Fake {
                 );
             }
             "PUBLISH" => {
-                self.commit(self.own_key(self.sequence + 1), Op::Put(body.into_bytes()));
+                self.commit(
+                    self.own_key(self.sequence + 1),
+                    Op::Put(body.into_bytes().into()),
+                );
                 self.held
                     .push_back((self.sequence, answer(flow, "stored".to_owned())));
             }
@@ -257,7 +260,7 @@ impl Engine for Fake {
     }
 
     fn end(&mut self, _: Now) {
-        self.commit(self.own_key(99), Op::Put(b"end".to_vec()));
+        self.commit(self.own_key(99), Op::Put(b"end".to_vec().into()));
     }
 
     fn handle_timeout(&mut self, now: Now) {
@@ -272,6 +275,8 @@ impl Engine for Fake {
     fn poll_timeout(&self) -> Option<Instant> {
         self.alarm.map(|(at, _)| at)
     }
+
+    fn give_back(&mut self, _: Vec<u8>) {}
 
     fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()

@@ -350,9 +350,10 @@ impl<E: Engine> Thread<E> {
     }
 
     fn send(&mut self, tally: &mut Tally) {
+        let engine = &mut self.engine;
         for port in &mut self.ports {
             if port.unsent() > 0 {
-                let flushed = port.flush(&mut self.reports);
+                let flushed = port.flush(&mut self.reports, |head| engine.give_back(head));
                 tally.datagrams_sent += flushed.sent as u64;
                 tally.datagrams_refused += flushed.refused as u64;
                 self.busy |= port.unsent() > 0 && !port.is_blocked();

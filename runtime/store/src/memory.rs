@@ -137,11 +137,11 @@ impl Disk {
         for record in batch.records {
             match record.op {
                 Op::Put(bytes) => {
-                    self.objects.insert(record.key, vec![bytes]);
+                    self.objects.insert(record.key, vec![bytes.into()]);
                 }
                 Op::Append(bytes) => {
                     if let Some(chain) = self.objects.get_mut(&record.key) {
-                        chain.push(bytes);
+                        chain.push(bytes.into());
                     }
                 }
                 Op::Remove => {

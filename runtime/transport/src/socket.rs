@@ -384,18 +384,23 @@ impl Poller {
         self.entries.len() - 1
     }
 
-    /// Waits at most `timeout` (for ever without one), rounded up to whole milliseconds.
+    /// Waits at most `timeout`, for ever without one; without any descriptor until it is over.
     pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let millis = timeout.map_or(-1, |timeout| {
-            libc::c_int::try_from(timeout.as_micros().div_ceil(1000)).unwrap_or(libc::c_int::MAX)
+        let timeout = timeout.map(|timeout| libc::timespec {
+            tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
+            tv_nsec: libc::c_long::from(timeout.subsec_nanos()),
         });
-        // SAFETY: the pointer and the length are those of one initialised vector, which poll writes `revents` of. A
-        // descriptor closed meanwhile is answered by POLLNVAL.
+        let timeout = timeout
+            .as_ref()
+            .map_or(std::ptr::null(), std::ptr::from_ref);
+        // SAFETY: the pointer and the length are those of one initialised vector, which ppoll writes `revents` of, the timeout
+        // is one that outlives the call or none, and no signal mask is given. A descriptor closed meanwhile is answered by POLLNVAL.
         let ready = unsafe {
-            libc::poll(
+            libc::ppoll(
                 self.entries.as_mut_ptr(),
                 self.entries.len() as libc::nfds_t,
-                millis,
+                timeout,
+                std::ptr::null(),
             )
         };
         if ready >= 0 {

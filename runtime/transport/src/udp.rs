@@ -80,8 +80,13 @@ impl Port {
         has_room
     }
 
-    /// Sends at most one batch. Refused datagrams that have a token are reported in `reports`.
-    pub fn flush(&mut self, reports: &mut Vec<(u64, Undeliverable)>) -> Flushed {
+    /// Sends at most one batch. Refused datagrams that have a token are reported in `reports`; `left_behind` gets the head of
+    /// each that was sent, whose buffer nobody needs any more.
+    pub fn flush(
+        &mut self,
+        reports: &mut Vec<(u64, Undeliverable)>,
+        mut left_behind: impl FnMut(Vec<u8>),
+    ) -> Flushed {
         let mut flushed = Flushed::default();
         self.blocked = false;
         let mut left = self.unsent.len().min(BATCH);
@@ -93,7 +98,8 @@ impl Port {
                 .map(|d| (d.to, &d.head[..], &d.body[..]));
             match self.socket.send_batch(batch) {
                 Ok(sent) => {
-                    self.unsent.drain(..sent);
+                    let heads = self.unsent.drain(..sent).map(|datagram| datagram.head);
+                    heads.for_each(&mut left_behind);
                     flushed.sent += sent;
                     left -= sent;
                 }
@@ -163,7 +169,7 @@ mod tests {
         assert!(here.push(datagram(wrong, 0)));
         let mut reports = Vec::new();
         assert_eq!(
-            here.flush(&mut reports),
+            here.flush(&mut reports, drop),
             Flushed {
                 sent: 3,
                 refused: 3
@@ -196,7 +202,7 @@ mod tests {
             assert!(here.push(datagram(to, token)));
         }
         assert!(!here.push(datagram(to, 1)));
-        assert_eq!(here.flush(&mut Vec::new()).sent, BATCH);
+        assert_eq!(here.flush(&mut Vec::new(), drop).sent, BATCH);
         assert_eq!(here.unsent(), UNSENT_MAX - BATCH);
         assert!(here.push(datagram(to, 1)));
     }

@@ -251,11 +251,11 @@ impl World {
             for record in batch.records {
                 match record.op {
                     Op::Put(bytes) => {
-                        self.disk.insert(record.key, vec![bytes]);
+                        self.disk.insert(record.key, vec![bytes.to_vec()]);
                     }
                     Op::Append(bytes) => {
                         if let Some(chain) = self.disk.get_mut(&record.key) {
-                            chain.push(bytes);
+                            chain.push(bytes.to_vec());
                         }
                     }
                     Op::Remove => {

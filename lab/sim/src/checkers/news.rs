@@ -4,7 +4,8 @@
 //! the NOTIFY that answers a SUBSCRIBE; one that follows a NOTIFY which was not answered 2xx; and one after a start of the
 //! server, unless the 200 of every watcher of that presentity was on record. (`expires` counts down by itself and is no news.)
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use machine::Instant;
 use machine::settings::Handling;
@@ -36,7 +37,12 @@ pub(super) struct News {
     dialogs: BTreeMap<DialogId, Track>,
     /// SUBSCRIBEs whose 2xx has left: a repeated 2xx asks for nothing.
     granted: BTreeMap<String, ()>,
+    /// When the server started last.
+    started: Instant,
 }
+
+/// What a start owes has left after so long: a name was looked up, an interval has passed.
+const OWED_MAX: Duration = Duration::from_secs(10);
 
 impl News {
     fn notified(&mut self, notify: &Notify) -> Result<(), String> {
@@ -62,7 +68,9 @@ impl News {
     }
 
     /// The server starts anew: whose 200 may not be on record?
-    fn restarted(&mut self, pending: bool, model: &Model) {
+    fn restarted(&mut self, at: Instant, undone: Option<&BTreeSet<String>>, model: &Model) {
+        // Two starts in a row: what the first owed had not left yet.
+        let hasty = at.since(self.started) < OWED_MAX;
         // Something changed that she was not told yet.
         let behind = |track: &Track| match (&track.presentity, &track.watcher, &track.accepted) {
             (Some(presentity), Some(watcher), Some((state, body))) => {
@@ -72,15 +80,31 @@ impl News {
             }
             _ => true,
         };
-        let unsettled: Vec<Option<String>> = self
+        // A subscription of which its watcher never heard, and that the disk has nevertheless.
+        let unheard = model.live.dialogs.iter().filter(|(id, dialog)| {
+            let leg = self.dialogs.range(format!("{id}|")..).next();
+            !dialog.ending && !leg.is_some_and(|(leg, _)| leg.starts_with(id.as_str()))
+        });
+        let unheard = unheard.map(|(_, dialog)| Some(dialog.presentity.clone()));
+        let unsettled: BTreeSet<Option<String>> = self
             .dialogs
             .values()
-            .filter(|track| !track.over && (track.unanswered || track.asked || behind(track)))
+            .filter(|track| {
+                let owed = track.unanswered || track.asked || hasty && track.unrecorded;
+                !track.over && (owed || behind(track))
+            })
             .map(|track| track.presentity.clone())
+            .chain(unheard)
             .collect();
+        // Without a crash everything is written.
+        let is_undone = |track: &Track| match (undone, &track.presentity) {
+            (Some(undone), Some(presentity)) => undone.contains(presentity),
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
         for track in self.dialogs.values_mut() {
             track.unrecorded |=
-                pending || track.unanswered || unsettled.contains(&track.presentity);
+                track.unanswered || unsettled.contains(&track.presentity) || is_undone(track);
         }
     }
 }
@@ -94,12 +118,7 @@ impl Checker for News {
         "No NOTIFY says nothing new, but the answer to a SUBSCRIBE and, after a start, one whose 200 was not on record."
     }
 
-    fn see(
-        &mut self,
-        _at: Instant,
-        happening: &Happening<'_>,
-        model: &Model,
-    ) -> Result<(), String> {
+    fn see(&mut self, at: Instant, happening: &Happening<'_>, model: &Model) -> Result<(), String> {
         match happening {
             Happening::Notified(notify) => return self.notified(notify),
             Happening::Answered {
@@ -133,8 +152,9 @@ impl Checker for News {
                     }
                 }
             }
-            Happening::Crashed { pending } => self.restarted(*pending > 0, model),
-            Happening::Stopped { hasty } => self.restarted(*hasty, model),
+            Happening::Crashed { undone, .. } => self.restarted(at, Some(*undone), model),
+            Happening::Stopped { .. } => self.restarted(at, None, model),
+            Happening::Started { .. } => self.started = at,
             _ => {}
         }
         Ok(())

@@ -97,12 +97,12 @@ impl Checker for Sequence {
                     track.unanswered = false;
                 }
             }
-            Happening::Crashed { .. } | Happening::Stopped { hasty: true } => {
+            Happening::Crashed { .. } => {
                 self.dialogs
                     .values_mut()
                     .for_each(|track| track.crashed = true);
             }
-            Happening::Stopped { hasty: false } => {
+            Happening::Stopped { .. } => {
                 self.dialogs
                     .values_mut()
                     .for_each(|track| track.restarted = true);

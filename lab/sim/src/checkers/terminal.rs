@@ -120,7 +120,7 @@ impl Checker for Terminal {
                     }
                 }
             }
-            Happening::Crashed { pending } => self.restarted(*pending == 0),
+            Happening::Crashed { pending, .. } => self.restarted(*pending == 0),
             Happening::Stopped { hasty } => self.restarted(!*hasty),
             Happening::Over(_) => {
                 let missing = self.dialogs.iter().find(|(_, track)| {

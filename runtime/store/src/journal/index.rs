@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
 
 use super::frame::RECORD_HEADER_BYTES;
 
@@ -93,15 +92,14 @@ impl Index {
 
     /// The object begins anew at `place`.
     pub(crate) fn put(&mut self, key: u64, place: Place) {
-        self.remove(key);
         let link = self.link(place);
-        self.chains.insert(
-            key,
-            Chain {
-                first: link,
-                last: link,
-            },
-        );
+        let chain = Chain {
+            first: link,
+            last: link,
+        };
+        if let Some(before) = self.chains.insert(key, chain) {
+            self.unlink(before);
+        }
     }
 
     /// The object goes on at `place`; false when it isn't there.
@@ -110,8 +108,8 @@ impl Index {
             return false;
         }
         let link = self.link(place);
-        if let Entry::Occupied(mut chain) = self.chains.entry(key) {
-            let last = std::mem::replace(&mut chain.get_mut().last, link);
+        if let Some(chain) = self.chains.get_mut(&key) {
+            let last = std::mem::replace(&mut chain.last, link);
             self.links[last as usize].next = link;
         }
         true
@@ -122,6 +120,11 @@ impl Index {
         let Some(chain) = self.chains.remove(&key) else {
             return false;
         };
+        self.unlink(chain);
+        true
+    }
+
+    fn unlink(&mut self, chain: Chain) {
         let mut at = chain.first;
         while at != NONE {
             let Link { place, next } = self.links[at as usize];
@@ -136,7 +139,6 @@ impl Index {
             self.free = at;
             at = next;
         }
-        true
     }
 
     fn link(&mut self, place: Place) -> u32 {

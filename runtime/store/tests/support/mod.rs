@@ -43,14 +43,14 @@ pub fn key(number: u64) -> Key {
 pub fn put(number: u64, bytes: &[u8]) -> Record {
     Record {
         key: key(number),
-        op: Op::Put(bytes.to_vec()),
+        op: Op::Put(bytes.to_vec().into()),
     }
 }
 
 pub fn append(number: u64, bytes: &[u8]) -> Record {
     Record {
         key: key(number),
-        op: Op::Append(bytes.to_vec()),
+        op: Op::Append(bytes.to_vec().into()),
     }
 }
 
@@ -82,11 +82,11 @@ pub fn apply(objects: &mut Objects, records: &[Record]) {
     for Record { key, op } in records {
         match op {
             Op::Put(bytes) => {
-                objects.insert(*key, vec![bytes.clone()]);
+                objects.insert(*key, vec![bytes.to_vec()]);
             }
             Op::Append(bytes) => {
                 if let Some(chain) = objects.get_mut(key) {
-                    chain.push(bytes.clone());
+                    chain.push(bytes.to_vec());
                 }
             }
             Op::Remove => {
