@@ -111,7 +111,7 @@ pub(crate) fn find_either(one: u8, other: u8, bytes: &[u8]) -> Option<usize> {
     let (chunks, rest) = bytes.as_chunks::<8>();
     for (at, chunk) in chunks.iter().enumerate() {
         let word = u64::from_le_bytes(*chunk);
-        let found = zeros(word ^ ONES * one as u64) | zeros(word ^ ONES * other as u64);
+        let found = zeros(word ^ (ONES * one as u64)) | zeros(word ^ (ONES * other as u64));
         if found != 0 {
             return Some(at * 8 + found.trailing_zeros() as usize / 8);
         }
