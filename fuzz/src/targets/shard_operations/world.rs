@@ -20,6 +20,12 @@ const WALL_MS: u64 = 1_790_000_000_000;
 /// More deeds than this from one input, or more deadlines at one moment, are a loop.
 const TURNS_MAX: u32 = 20_000;
 
+/// Far above what the engine keeps to, far below what a story could make of it otherwise.
+const APPENDS_MAX: u32 = 40;
+
+/// Counted from here for what is over.
+const ENDED: u32 = 1 << 31;
+
 #[derive(Default)]
 struct Reports(Mutex<VecDeque<u64>>);
 
@@ -54,7 +60,7 @@ pub(crate) struct World {
     disk: Memory,
     store: Arc<dyn Store>,
     reports: Arc<Reports>,
-    /// What the store will hold once everything handed over is durable: key → how many appends.
+    /// What the store will hold once everything handed over is durable, and how many appends of each.
     objects: BTreeMap<Key, u32>,
     settings: Settings,
     sequence: u64,
@@ -175,12 +181,17 @@ impl World {
                     assert!(!bytes.is_empty(), "an object of nothing");
                     self.objects.insert(record.key, 0);
                 }
-                Op::Append(_) => {
-                    let appends = self.objects.get_mut(&record.key);
-                    assert!(appends.is_some(), "what is appended to nothing is lost");
-                    if let Some(appends) = appends {
-                        *appends += 1;
-                        assert!(*appends <= 40, "a chain that only grows");
+                Op::Append(bytes) => {
+                    let known = self.objects.get_mut(&record.key);
+                    assert!(known.is_some(), "what is appended to nothing is lost");
+                    if let Some(appends) = known {
+                        *appends = if is_end(bytes) {
+                            ENDED
+                        } else {
+                            appends.saturating_add(1)
+                        };
+                        let short = *appends <= APPENDS_MAX || *appends >= ENDED;
+                        assert!(short, "a chain that only grows");
                     }
                 }
                 Op::Remove => drop(self.objects.remove(&record.key)),
@@ -404,6 +415,12 @@ impl World {
     }
 }
 
+/// Whether a change says that a subscription is over. It is remembered by its chain until its last NOTIFY is answered, which
+/// is not long.
+fn is_end(change: &[u8]) -> bool {
+    change.first() == Some(&b'e')
+}
+
 type Life = (Shard, Arc<dyn Store>, Arc<Reports>, BTreeMap<Key, u32>);
 
 /// Starts a process on what the disk holds.
@@ -425,7 +442,13 @@ fn begin(disk: &Memory, settings: &Settings, now: Now) -> Life {
     let mut objects = BTreeMap::new();
     let mut unreadable = None;
     let replayed = recovered.replay(&mut |key, chain| {
-        objects.insert(key, u32::try_from(chain.len()).unwrap_or(u32::MAX) - 1);
+        let is_over = chain.iter().skip(1).any(|bytes| is_end(bytes));
+        let appends = if is_over {
+            ENDED
+        } else {
+            chain.len() as u32 - 1
+        };
+        objects.insert(key, appends);
         if let Err(why) = shard.restore(key, chain) {
             unreadable = Some(why);
         }
