@@ -32,17 +32,17 @@ const SECONDS_IN_CI: u32 = 3;
 struct Wish<'w> {
     targets: Vec<&'w str>,
     seconds: u32,
-    /// Write the smallest corpus that covers as much into the repository instead.
-    minimise: bool,
+    /// Add to the repository what was found to cover more, instead.
+    keep: bool,
 }
 
-/// `cargo xtask fuzz [--seconds N] [--minimise] [TARGET…]`.
+/// `cargo xtask fuzz [--seconds N] [--keep] [TARGET…]`.
 pub(crate) fn run(root: &Path, words: &[&str]) -> ExitCode {
     let done = read(words).and_then(|wish| {
         let fuzzer = build(root)?;
         for target in &wish.targets {
-            match wish.minimise {
-                true => minimise(root, &fuzzer, target)?,
+            match wish.keep {
+                true => keep(root, &fuzzer, target)?,
                 false => {
                     let grown = folder(root, "corpus", target)?;
                     fuzz(root, &fuzzer, target, wish.seconds, &grown, &[])?;
@@ -79,12 +79,12 @@ fn read<'w>(words: &[&'w str]) -> Result<Wish<'w>, String> {
     let mut wish = Wish {
         targets: Vec::new(),
         seconds: SECONDS,
-        minimise: false,
+        keep: false,
     };
     let mut words = words.iter();
     while let Some(word) = words.next() {
         match *word {
-            "--minimise" => wish.minimise = true,
+            "--keep" => wish.keep = true,
             "--seconds" => {
                 let seconds = words.next().and_then(|seconds| seconds.parse().ok());
                 wish.seconds = seconds.ok_or("--seconds wants a number")?;
@@ -185,21 +185,18 @@ fn fuzz(
     }
 }
 
-/// The fewest inputs that cover as much of the code, written over what is committed.
-fn minimise(root: &Path, fuzzer: &Path, target: &str) -> Result<(), String> {
+/// Adds to what is committed the fewest inputs that cover the rest of what the grown corpus does.
+fn keep(root: &Path, fuzzer: &Path, target: &str) -> Result<(), String> {
     let grown = folder(root, "corpus", target)?;
     let kept = root.join("fuzz/corpus").join(target);
-    let merged = emptied(root, "merged", target)?;
-    let failed = |error: std::io::Error| format!("{}: {error}", merged.display());
     let mut command = fuzzer_command(fuzzer, target);
     command
         .args(["-set_cover_merge=1", "-use_counters=0"])
-        .args([&merged, &kept, &grown]);
-    if !run_quietly(&mut command)? {
-        return Err(format!("{target}: the inputs could not be merged"));
+        .args([&kept, &grown]);
+    match run_quietly(&mut command)? {
+        true => Ok(()),
+        false => Err(format!("{target}: the inputs could not be merged")),
     }
-    fs::remove_dir_all(&kept).map_err(failed)?;
-    fs::rename(&merged, &kept).map_err(failed)
 }
 
 fn fuzzer_command(fuzzer: &Path, target: &str) -> Command {

@@ -20,8 +20,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   flows [--write]  the ladders of docs/flows, compared with a run of each flow; or drawn anew
   sim [--seeds N] [--seed S] [--jobs J] [--keep-going]
                    stories in the simulated world, by their seeds; a broken promise is told as short as it gets
-  fuzz [--seconds N] [--minimise] [TARGET…]
-                   the targets of fuzz/ under libFuzzer, a minute each; or the fewest inputs, written over what is kept
+  fuzz [--seconds N] [--keep] [TARGET…]
+                   the targets of fuzz/ under libFuzzer, a minute each; or the fewest new inputs, kept in fuzz/corpus
   install          the Debian packages that the tests with peers need";
 
 fn main() -> ExitCode {

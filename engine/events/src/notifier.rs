@@ -174,12 +174,7 @@ impl EventState {
             origin: origin.into(),
             notify_type,
             handling,
-            // RFC 6665 §4.4.3: a fetch ends with its first NOTIFY.
-            phase: if expires == 0 {
-                Phase::Ending(Reason::Timeout)
-            } else {
-                Phase::Live
-            },
+            phase: first_phase(expires),
             stored: expires > 0,
             remote_cseq: request.cseq().map(|cseq| cseq.number).unwrap_or_default(),
             cseq_base: 0,
@@ -591,6 +586,14 @@ fn origin_bytes(origin: Origin) -> Vec<u8> {
         SocketAddr::V6(peer) => drop(write!(out, "{peer}")),
     }
     out
+}
+
+/// RFC 6665 §4.4.3: a fetch ends with its first NOTIFY.
+const fn first_phase(expires: u32) -> Phase {
+    match expires {
+        0 => Phase::Ending(Reason::Timeout),
+        _ => Phase::Live,
+    }
 }
 
 pub(crate) fn key_of(tag: Tag) -> Key {

@@ -457,20 +457,10 @@ impl Peers {
         let stream = way & 1 != 0;
         let number = way >> 1 & 3;
         let transport = if stream { "TCP" } else { "UDP" };
-        let contact = match way >> 3 & 7 {
-            0..=3 => format!("sip:{watcher}@192.0.2.{}", 10 + number),
-            4 => format!("sip:{watcher}@host{number}.example.net"),
-            5 => format!("sip:{watcher}@192.0.2.{};transport=tcp", 10 + number),
-            6 => format!("sip:{watcher}@10.0.0.1;ob"),
-            _ => format!("sip:{watcher}@gone.invalid"),
-        };
+        let contact = contact(way >> 3 & 7, watcher, number);
         let (fields, with_id) = wishes(expires, script.byte());
-        let answers = within && self.dialogs.get(at).is_some_and(answers);
-        let alive = if within {
-            self.rely_on(now, at, with_id, answers)
-        } else {
-            None
-        };
+        let answers = self.dialogs.get(at).is_some_and(answers);
+        let relies = within.then(|| self.rely_on(now, at, with_id, answers));
         let branch = format!("z9hG4bKs{serial}");
         let bytes = format!(
             "SUBSCRIBE sip:{presentity}@example.com SIP/2.0\r\n\
@@ -481,7 +471,7 @@ impl Peers {
         );
         let asked = Asked {
             if_match: None,
-            alive,
+            alive: relies.flatten(),
             presentity,
             watcher,
             dialog: within.then_some(at),
@@ -524,6 +514,17 @@ impl Peers {
         };
         self.asked.insert(branch, asked);
         (flow(2, false), bytes.into_bytes())
+    }
+}
+
+/// Where a watcher wants her NOTIFYs.
+fn contact(choice: u8, watcher: &str, number: u8) -> String {
+    match choice {
+        0..=3 => format!("sip:{watcher}@192.0.2.{}", 10 + number),
+        4 => format!("sip:{watcher}@host{number}.example.net"),
+        5 => format!("sip:{watcher}@192.0.2.{};transport=tcp", 10 + number),
+        6 => format!("sip:{watcher}@10.0.0.1;ob"),
+        _ => format!("sip:{watcher}@gone.invalid"),
     }
 }
 
@@ -615,7 +616,7 @@ impl World {
     }
 
     fn hear(&mut self, answer: &[u8]) {
-        self.promises.heard(answer);
+        self.promises.heard(self.now, answer);
         self.shard
             .handle_datagram(self.now, &flow(7, false), answer);
         self.run();

@@ -83,7 +83,7 @@ impl Promises {
     }
 
     /// An answer to a NOTIFY goes in.
-    pub(crate) fn heard(&mut self, bytes: &[u8]) {
+    pub(crate) fn heard(&mut self, now: Now, bytes: &[u8]) {
         let Ok(answer) = Message::parse(bytes) else {
             return;
         };
@@ -94,7 +94,8 @@ impl Promises {
         if let Some(leg) = self.legs.get_mut(&name_of(&answer))
             && leg.cseq == cseq.number
         {
-            leg.in_flight = None;
+            let since = leg.in_flight.take();
+            leg.hurt |= since.is_some_and(|since| now.monotonic.since(since) > GIVEN_UP / 2);
             leg.hurt |= answer.status().is_some_and(|status| status >= 300);
         }
     }
@@ -220,7 +221,9 @@ impl Promises {
         );
         let is_new = self.in_order(now, message, token, (cseq.number, terminated));
         // What was sent before the rules changed is sent again as it was.
-        self.shows_what_may_be_seen(message, is_new);
+        if is_new {
+            self.shows_what_may_be_seen(message);
+        }
         let notified = Notified {
             fields: fields_to_repeat(message),
             token,
@@ -260,7 +263,7 @@ impl Promises {
         true
     }
 
-    fn shows_what_may_be_seen(&self, message: &Message<'_>, is_new: bool) {
+    fn shows_what_may_be_seen(&self, message: &Message<'_>) {
         let body = message.body();
         if body.is_empty() {
             assert!(!message.has(Name::ContentType));
@@ -278,7 +281,7 @@ impl Promises {
             !presence.entity.is_empty() && !presence.is_empty(),
             "a document that says nothing"
         );
-        if self.foreign || !is_new || self.handling == Handling::Allow {
+        if self.foreign || self.handling == Handling::Allow {
             return;
         }
         let user = |address: Result<sip::NameAddr<'_>, _>| {

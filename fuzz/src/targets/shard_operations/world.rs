@@ -137,7 +137,7 @@ impl World {
             } else if self.answering
                 && let Some(answer) = self.peers.any_answer()
             {
-                self.promises.heard(&answer);
+                self.promises.heard(self.now, &answer);
                 self.shard
                     .handle_datagram(self.now, &flow(7, false), &answer);
             } else if self.answering
