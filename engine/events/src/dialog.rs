@@ -194,23 +194,7 @@ impl Dialog {
     pub fn write_notify(&self, out: &mut Vec<u8>, notify: &NotifyHead<'_>) {
         let bounds = self.bounds();
         let field = |field: Field| &self.packed[bounds[field as usize]..bounds[field as usize + 1]];
-        if self.next_hop == NextHop::Strict {
-            // RFC 3261 §12.2.1.1: the strict router's URI is the Request-URI, the remote target the last Route.
-            let routes = self.field(Field::Routes);
-            let first = first_route(routes).unwrap_or_default();
-            let rest = routes[first.len()..].trim_start_matches([',', ' ']);
-            let separator = if rest.is_empty() { "" } else { ", " };
-            let _ = write!(out, "NOTIFY {} SIP/2.0\r\n", route_uri(first));
-            write_via(out, notify);
-            let _ = write!(out, "Route: {rest}{separator}<{}>\r\n", self.contact());
-        } else {
-            push(out, [b"NOTIFY ", field(Field::Contact), b" SIP/2.0\r\n"]);
-            write_via(out, notify);
-            let routes = field(Field::Routes);
-            if !routes.is_empty() {
-                push(out, [b"Route: ", routes, b"\r\n"]);
-            }
-        }
+        self.write_target(out, notify, field);
         // RFC 3261 §12.2.1.1: From is our URI of the dialog with our tag, To the peer's with hers.
         push(
             out,
@@ -242,26 +226,39 @@ impl Dialog {
                 b"\r\nSubscription-State: ",
             ],
         );
-        match notify.state {
-            State::Active(expires) => {
-                out.extend_from_slice(b"active;expires=");
-                write_number(out, u64::from(expires));
-            }
-            State::Pending(expires) => {
-                out.extend_from_slice(b"pending;expires=");
-                write_number(out, u64::from(expires));
-            }
-            // RFC 6665 §4.1.3: terminated carries a reason and no expires.
-            State::Terminated(reason) => {
-                push(out, [b"terminated;reason=", reason.as_bytes()]);
-            }
-        }
+        notify.state.write(out);
         if let Some(content_type) = notify.content_type {
             push(out, [b"\r\nContent-Type: ", content_type.as_bytes()]);
         }
         out.extend_from_slice(b"\r\nContent-Length: ");
         write_number(out, notify.content_length as u64);
         out.extend_from_slice(b"\r\n\r\n");
+    }
+
+    /// Start line, Via, Route.
+    fn write_target<'a>(
+        &'a self,
+        out: &mut Vec<u8>,
+        notify: &NotifyHead<'_>,
+        field: impl Fn(Field) -> &'a [u8],
+    ) {
+        if self.next_hop == NextHop::Strict {
+            // RFC 3261 §12.2.1.1: the strict router's URI is the Request-URI, the remote target the last Route.
+            let routes = self.field(Field::Routes);
+            let first = first_route(routes).unwrap_or_default();
+            let rest = routes[first.len()..].trim_start_matches([',', ' ']);
+            let separator = if rest.is_empty() { "" } else { ", " };
+            let _ = write!(out, "NOTIFY {} SIP/2.0\r\n", route_uri(first));
+            write_via(out, notify);
+            let _ = write!(out, "Route: {rest}{separator}<{}>\r\n", self.contact());
+        } else {
+            push(out, [b"NOTIFY ", field(Field::Contact), b" SIP/2.0\r\n"]);
+            write_via(out, notify);
+            let routes = field(Field::Routes);
+            if !routes.is_empty() {
+                push(out, [b"Route: ", routes, b"\r\n"]);
+            }
+        }
     }
 }
 
@@ -300,6 +297,23 @@ pub enum State {
 }
 
 impl State {
+    fn write(self, out: &mut Vec<u8>) {
+        match self {
+            Self::Active(expires) => {
+                out.extend_from_slice(b"active;expires=");
+                write_number(out, u64::from(expires));
+            }
+            Self::Pending(expires) => {
+                out.extend_from_slice(b"pending;expires=");
+                write_number(out, u64::from(expires));
+            }
+            // RFC 6665 §4.1.3: terminated carries a reason and no expires.
+            Self::Terminated(reason) => {
+                push(out, [b"terminated;reason=", reason.as_bytes()]);
+            }
+        }
+    }
+
     /// The state's name, as written in Subscription-State.
     pub const fn name(self) -> &'static str {
         match self {

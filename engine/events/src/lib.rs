@@ -5,6 +5,7 @@
 
 pub mod answer;
 pub mod compositor;
+mod deciding;
 pub mod dialog;
 pub mod fingerprint;
 mod happened;

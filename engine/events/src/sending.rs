@@ -9,10 +9,10 @@ use transaction::{ClientDue, NonInviteClient, Told};
 
 use crate::dialog::{Branch, NotifyHead};
 use crate::happened::Happened;
-use crate::notifier::{handling_byte, key_of};
+use crate::notifier::key_of;
 use crate::package::Checked;
 use crate::resource::{AnsweredByAll, NOTHING, View};
-use crate::state::{EventState, RETRANSMISSIONS_LAST, Timer};
+use crate::state::{APPENDS_MAX, EventState, RETRANSMISSIONS_LAST, Timer};
 use crate::stored::Encoder;
 use crate::subscription::{CSEQ_LIFE, InFlight, Owed, Phase, Reason, Subscription};
 use crate::written::Kind;
@@ -665,78 +665,56 @@ impl EventState {
         into.push(resource.key, Kind::Put, &record);
     }
 
-    /// The rules changed: every watcher is decided again (RFC 5025 §3.2.1; standards §1.4–1.6).
-    pub fn redecide(&mut self, mut decide: impl FnMut(&str, &str) -> Option<Handling>) {
-        let slots: Vec<u32> = self
-            .subscriptions
-            .iter()
+    /// The last call of a clean stop: CSeq numbers go on without a gap in the next life.
+    pub fn close(&mut self) {
+        let starts = self.starts;
+        let all = self.subscriptions.iter();
+        let slots: Vec<u32> = all
+            .filter(|(_, subscription)| subscription.stored)
             .map(|(slot, _)| slot as u32)
             .collect();
         for slot in slots {
-            let subscription = &self.subscriptions[slot as usize];
-            let is_live = subscription.phase == Phase::Live;
-            let name = self.resources[subscription.resource as usize].name.clone();
-            match decide(&name, &subscription.watcher) {
-                // The last NOTIFY tells no more than she may see now.
-                handling if !is_live => {
-                    let subscription = &mut self.subscriptions[slot as usize];
-                    let handling = handling.unwrap_or(Handling::Block);
-                    let before = std::mem::replace(&mut subscription.handling, handling);
-                    if handling < before && withdraw(subscription) {
-                        self.owe(slot, Owed::AtOnce);
-                    }
-                }
-                None => self.end(slot, Reason::NoResource),
-                Some(handling) => self.apply_handling(slot, handling),
-            }
+            let subscription = &mut self.subscriptions[slot as usize];
+            let now = (
+                subscription.cseq_base,
+                subscription.cseq_starts,
+                subscription.sent,
+            );
+            // What still waits to leave never will: its number is the next.
+            let unsent = (subscription.in_flight.as_ref())
+                .is_some_and(|flight| flight.since.is_none() && flight.client.is_none());
+            let newest = subscription.cseq(starts).wrapping_sub(u32::from(unsent));
+            subscription.cseq_base = newest & 0x7fff_ffff;
+            subscription.cseq_starts = starts.wrapping_add(1);
+            subscription.sent = 0;
+            self.append_cseq_base(slot);
+            // So it is for the next life; what is left of this one counts on.
+            let subscription = &mut self.subscriptions[slot as usize];
+            (
+                subscription.cseq_base,
+                subscription.cseq_starts,
+                subscription.sent,
+            ) = now;
         }
     }
 
-    pub(crate) fn apply_handling(&mut self, slot: u32, handling: Handling) {
+    fn append_cseq_base(&mut self, slot: u32) {
+        let subscription = &self.subscriptions[slot as usize];
+        let record = Encoder::new(b'c')
+            .u32(subscription.cseq_base)
+            .u32(subscription.cseq_starts);
+        self.append_change(slot, record);
+    }
+
+    /// What changed of a stored subscription; the whole of it where its chain is long enough. That one is over is only in its chain.
+    pub(crate) fn append_change(&mut self, slot: u32, record: Encoder) {
         let subscription = &mut self.subscriptions[slot as usize];
-        let before = subscription.handling;
-        if before == handling {
-            return;
+        if subscription.appends >= APPENDS_MAX && subscription.phase == Phase::Live {
+            return self.put_subscription(slot);
         }
-        if handling < before {
-            // Each send is checked against the rules that hold when it leaves, not when it was composed (decision 2).
-            withdraw(subscription);
-        }
-        if handling == Handling::Block {
-            return self.end(slot, Reason::Rejected);
-        }
-        subscription.handling = handling;
-        let (stored, resource) = (subscription.stored, subscription.resource);
-        // What was answered before does not cover what she sees from now on.
-        let asked = self.next_number();
-        self.subscriptions[slot as usize].asked = asked;
-        if stored {
-            self.resources[resource as usize].asked = asked;
-            let record = Encoder::new(b'h').u8(handling_byte(handling)).u64(asked);
-            self.append_change(slot, record);
-        }
-        // Exempt from the interval: pending → active, and whatever takes something away from a watcher.
-        let relaxed = before == Handling::PoliteBlock && handling == Handling::Allow;
-        self.owe(
-            slot,
-            if relaxed {
-                Owed::Change
-            } else {
-                Owed::Decision
-            },
-        );
-    }
-
-    /// Each watcher is told to subscribe again elsewhere (RFC 6665 §4.4.2, §4.1.3 "deactivated").
-    pub fn deactivate_all(&mut self) {
-        let slots: Vec<u32> = self
-            .subscriptions
-            .iter()
-            .map(|(slot, _)| slot as u32)
-            .collect();
-        for slot in slots {
-            self.end(slot, Reason::Deactivated);
-        }
+        subscription.appends += 1;
+        let key = subscription.key;
+        self.append(key, &record.end());
     }
 
     /// Its next hop is not to be found now: asked again later, given up after a few times.
@@ -760,13 +738,4 @@ impl EventState {
     pub fn has_records(&self) -> bool {
         !self.records.is_empty()
     }
-}
-
-/// A NOTIFY that waits for durability shows what its watcher may no longer see; `false`: there is none.
-fn withdraw(subscription: &mut Subscription) -> bool {
-    let Some(flight) = &mut subscription.in_flight else {
-        return false;
-    };
-    flight.withdrawn |= flight.since.is_none() && flight.client.is_none();
-    flight.withdrawn
 }

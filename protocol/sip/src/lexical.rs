@@ -95,6 +95,11 @@ pub(crate) fn trim_text(text: &str) -> &str {
 
 const ONES: u64 = u64::from_le_bytes([1; 8]);
 
+/// A word of eight of them.
+const fn everywhere(byte: u8) -> u64 {
+    ONES * byte as u64
+}
+
 /// The high bit of each byte that is zero; above the lowest such byte others may be marked too.
 const fn zeros(word: u64) -> u64 {
     word.wrapping_sub(ONES) & !word & (ONES << 7)
@@ -111,7 +116,7 @@ pub(crate) fn find_either(one: u8, other: u8, bytes: &[u8]) -> Option<usize> {
     let (chunks, rest) = bytes.as_chunks::<8>();
     for (at, chunk) in chunks.iter().enumerate() {
         let word = u64::from_le_bytes(*chunk);
-        let found = zeros(word ^ (ONES * one as u64)) | zeros(word ^ (ONES * other as u64));
+        let found = zeros(word ^ everywhere(one)) | zeros(word ^ everywhere(other));
         if found != 0 {
             return Some(at * 8 + found.trailing_zeros() as usize / 8);
         }
@@ -126,7 +131,7 @@ pub(crate) fn find_line_end(bytes: &[u8]) -> Option<usize> {
     let (chunks, rest) = bytes.as_chunks::<8>();
     let below_space = |chunk: &[u8; 8]| {
         let word = u64::from_le_bytes(*chunk);
-        word.wrapping_sub(ONES * 0x20) & !word & (ONES << 7) != 0
+        word.wrapping_sub(everywhere(b' ')) & !word & (ONES << 7) != 0
     };
     if !chunks.iter().any(below_space) && rest.iter().all(|byte| *byte >= b' ') {
         return None;

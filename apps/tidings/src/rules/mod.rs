@@ -14,7 +14,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// Say which rule decides about a watcher, and what she sees
-    Explain(explain::Arguments),
+    Explain(Box<explain::Arguments>),
     /// Let a watcher see (not built yet)
     Allow(Anything),
     /// Refuse a watcher (not built yet)
