@@ -12,7 +12,7 @@ use crate::happened::Happened;
 use crate::notifier::key_of;
 use crate::package::Checked;
 use crate::resource::{AnsweredByAll, NOTHING, View};
-use crate::state::{APPENDS_MAX, EventState, RETRANSMISSIONS_LAST, Timer};
+use crate::state::{EventState, RETRANSMISSIONS_LAST, Timer};
 use crate::stored::Encoder;
 use crate::subscription::{CSEQ_LIFE, InFlight, Owed, Phase, Reason, Subscription};
 use crate::written::Kind;
@@ -663,58 +663,6 @@ impl EventState {
             &mut self.records
         };
         into.push(resource.key, Kind::Put, &record);
-    }
-
-    /// The last call of a clean stop: CSeq numbers go on without a gap in the next life.
-    pub fn close(&mut self) {
-        let starts = self.starts;
-        let all = self.subscriptions.iter();
-        let slots: Vec<u32> = all
-            .filter(|(_, subscription)| subscription.stored)
-            .map(|(slot, _)| slot as u32)
-            .collect();
-        for slot in slots {
-            let subscription = &mut self.subscriptions[slot as usize];
-            let now = (
-                subscription.cseq_base,
-                subscription.cseq_starts,
-                subscription.sent,
-            );
-            // What still waits to leave never will: its number is the next.
-            let unsent = (subscription.in_flight.as_ref())
-                .is_some_and(|flight| flight.since.is_none() && flight.client.is_none());
-            let newest = subscription.cseq(starts).wrapping_sub(u32::from(unsent));
-            subscription.cseq_base = newest & 0x7fff_ffff;
-            subscription.cseq_starts = starts.wrapping_add(1);
-            subscription.sent = 0;
-            self.append_cseq_base(slot);
-            // So it is for the next life; what is left of this one counts on.
-            let subscription = &mut self.subscriptions[slot as usize];
-            (
-                subscription.cseq_base,
-                subscription.cseq_starts,
-                subscription.sent,
-            ) = now;
-        }
-    }
-
-    fn append_cseq_base(&mut self, slot: u32) {
-        let subscription = &self.subscriptions[slot as usize];
-        let record = Encoder::new(b'c')
-            .u32(subscription.cseq_base)
-            .u32(subscription.cseq_starts);
-        self.append_change(slot, record);
-    }
-
-    /// What changed of a stored subscription; the whole of it where its chain is long enough. That one is over is only in its chain.
-    pub(crate) fn append_change(&mut self, slot: u32, record: Encoder) {
-        let subscription = &mut self.subscriptions[slot as usize];
-        if subscription.appends >= APPENDS_MAX && subscription.phase == Phase::Live {
-            return self.put_subscription(slot);
-        }
-        subscription.appends += 1;
-        let key = subscription.key;
-        self.append(key, &record.end());
     }
 
     /// Its next hop is not to be found now: asked again later, given up after a few times.

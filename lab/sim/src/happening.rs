@@ -46,6 +46,8 @@ pub struct Request {
     pub presentity: String,
     /// Whom it is from.
     pub from: String,
+    /// The host in its Contact.
+    pub contact: Option<String>,
     /// For a SUBSCRIBE.
     pub dialog: DialogId,
     /// It is inside a dialog.
@@ -96,6 +98,8 @@ pub enum Happening<'a> {
         /// Why.
         why: &'a str,
     },
+    /// A name has no address, as far as can be learned.
+    NotFound(&'a str),
     /// Something lapsed at a time when nothing was due.
     LapsedEarly(&'a str),
     /// Something that should be gone is not.

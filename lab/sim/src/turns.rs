@@ -13,6 +13,7 @@ use sip::{Message, response_to};
 use ladder::PointKind;
 
 use crate::breakage::Breakage;
+use crate::happening::Happening;
 use crate::network::{digest, summary};
 use crate::settings::{address, peer_at, settings};
 use crate::witness::Turn;
@@ -311,6 +312,9 @@ impl World {
         self.turn(shard, None, |machine, now| {
             machine.handle_resolved(now, name, &addresses)
         });
+        if addresses.is_empty() {
+            self.witness.tell(self.at, &Happening::NotFound(name));
+        }
     }
 
     /// The disk has one batch more.

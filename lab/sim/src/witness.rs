@@ -516,6 +516,11 @@ fn read_request(message: &Message<'_>) -> Option<Request> {
         if_match: message.header_text(Name::SipIfMatch).map(ToOwned::to_owned),
         presentity: message.to().ok()?.uri.to_owned(),
         from: message.from().ok()?.uri.to_owned(),
+        contact: message
+            .contact()
+            .ok()
+            .flatten()
+            .and_then(|contact| Some(contact.parsed().ok()?.host.to_owned())),
         dialog: format!("{}|{from_tag}", message.call_id().ok()?),
         in_dialog: message.to().ok()?.tag().is_some(),
         expires: message.expires().ok()?,

@@ -1,6 +1,7 @@
 //! A subscription ends with exactly one terminal NOTIFY.
 //!
-//! Exempt: a watcher that refuses or does not answer NOTIFYs is given up without one, and a fetch that a crash interrupts.
+//! Exempt: a watcher that refuses or does not answer NOTIFYs, or whose Contact is not found, is given up without one, and a fetch
+//! that a crash interrupts.
 //! After a start the last NOTIFY may come again when its answer was not on record.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,7 @@ struct Track {
     /// A 2xx was given.
     granted: bool,
     fetch: bool,
+    contact: Option<String>,
     /// Terminal NOTIFYs, by their CSeq.
     terminal: BTreeSet<u32>,
     answered: bool,
@@ -93,6 +95,7 @@ impl Checker for Terminal {
                 let track = self.dialogs.entry(leg).or_default();
                 track.granted = true;
                 track.fetch |= !request.in_dialog && request.expires == Some(0);
+                track.contact.clone_from(&request.contact);
             }
             Happening::Notified(notify) => {
                 return self.notified(notify);
@@ -105,6 +108,13 @@ impl Checker for Terminal {
                 {
                     track.answered = true;
                     track.excused |= *status >= 300;
+                }
+            }
+            Happening::NotFound(name) => {
+                // Of a fetch that is given up no event tells; it sends one NOTIFY or none.
+                for track in self.dialogs.values_mut() {
+                    let unsent = track.fetch && track.terminal.is_empty();
+                    track.excused |= unsent && track.contact.as_deref() == Some(*name);
                 }
             }
             Happening::GaveUp {
