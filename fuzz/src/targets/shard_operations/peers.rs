@@ -7,6 +7,7 @@ use std::time::Duration;
 use machine::settings::{ListenerId, Transport};
 use machine::{Instant, Now};
 use shard::{ConnectionId, Flow};
+use sip::Message;
 
 use super::Script;
 use super::world::World;
@@ -186,6 +187,23 @@ impl Peers {
             if now.monotonic.since(asked.at) > Duration::from_secs(30) {
                 asked.alive = None;
             }
+        }
+    }
+
+    /// The same bytes again: what was refused the first time, for want of room, is perhaps done now.
+    fn may_be_done_now(&mut self, bytes: &[u8]) {
+        let request = Message::parse(bytes).ok();
+        let branch = request.and_then(|request| request.via().ok()?.branch);
+        let Some(asked) = branch.and_then(|branch| self.asked.get(branch)) else {
+            return;
+        };
+        let named = |tag: &&mut Tag| asked.if_match.as_deref() == Some(tag.text.as_str());
+        self.tags
+            .iter_mut()
+            .filter(named)
+            .for_each(|tag| tag.touched = true);
+        if let Some(dialog) = asked.dialog.and_then(|at| self.dialogs.get_mut(at)) {
+            dialog.touched = true;
         }
     }
 
@@ -580,6 +598,7 @@ impl World {
         let at = script.one_of(self.peers.said.len());
         if let Some((flow, bytes)) = self.peers.said.get(at).cloned() {
             self.peers.forget_who_gave_up(self.now);
+            self.peers.may_be_done_now(&bytes);
             self.shard.handle_datagram(self.now, &flow, &bytes);
             self.run();
         }
