@@ -256,6 +256,8 @@ fn answers_to_notify_that_end_a_subscription() {
             .answer(&notification.message, *status, &[("Retry-After", "1")]);
         watcher.manual = false;
     }
+    // An answer and a request that follow each other come to different sockets of the server: nobody promises their order.
+    await_subscriptions(&server, live.len());
     for (status, watcher) in &mut watchers {
         let response = watcher.try_subscribe(600);
         let expect = if end.contains(status) { 481 } else { 200 };
@@ -275,6 +277,23 @@ fn answers_to_notify_that_end_a_subscription() {
         } else {
             watcher.sees("two");
         }
+    }
+}
+
+/// Waits until the server holds so many.
+fn await_subscriptions(server: &Server, count: usize) {
+    let deadline = Deadline::default();
+    let holds = format!("\"subscriptions\":{count},");
+    loop {
+        let status = server.run(&["status", "--json", "--config", "tidings.toml"]);
+        let said = String::from_utf8_lossy(&status.stdout).into_owned();
+        if said.contains(&holds) {
+            return;
+        }
+        assert!(
+            deadline.left().is_some(),
+            "{count} subscriptions, not {said}"
+        );
     }
 }
 
