@@ -80,6 +80,8 @@ pub struct Measured {
     pub drops: Drops,
     /// Everything that was wrong.
     pub wrong: Wrong,
+    /// The echo's CPU time for a pair just before, in microseconds: a processor's speed changes within a run.
+    pub echo_micros: Option<f64>,
 }
 
 impl Measured {
@@ -118,6 +120,7 @@ impl Measured {
             cseq_gaps: counted.cseq_gaps,
             drops: phase.drops,
             wrong,
+            echo_micros: None,
         }
     }
 
@@ -149,9 +152,9 @@ impl Measured {
     }
 
     /// That, as a multiple of the echo's pair.
-    pub fn ratio(&self, echo: Option<&Echo>) -> Option<f64> {
-        let echo = echo?.micros();
-        (echo > 0.0 && self.units() > 0).then(|| Some(self.server_micros()? / echo))?
+    pub fn ratio(&self) -> Option<f64> {
+        let echo = self.echo_micros.filter(|echo| *echo > 0.0)?;
+        (self.units() > 0).then(|| Some(self.server_micros()? / echo))?
     }
 
     /// What the ratio should not exceed.
@@ -168,7 +171,7 @@ impl Measured {
         self.server_busiest_nanos as f64 / 1e9 / self.seconds.max(0.001)
     }
 
-    fn json(&self, echo: Option<&Echo>) -> Value {
+    fn json(&self) -> Value {
         let latency = &self.latency;
         json!({
             "operation": self.operation.name(),
@@ -188,7 +191,8 @@ impl Measured {
             "server_cpu_us_per_operation": self.server_nanos.map(|nanos| per(nanos, self.operations)),
             "server_cpu_us_per_unit": self.server_micros(),
             "unit": if self.operation == Operation::FanOut { "NOTIFY and 200" } else { "operation" },
-            "ratio_to_echo": self.ratio(echo),
+            "ratio_to_echo": self.ratio(),
+            "echo_cpu_us_per_pair": self.echo_micros,
             "mark": self.mark(),
             "server_cpu_system_part": self.server_nanos.map(|nanos| self.server_system_nanos as f64 / nanos.max(1) as f64),
             "server_busiest_thread": self.saturation(),
@@ -278,7 +282,7 @@ impl Report {
                 "busy": echo.server_nanos as f64 / 1e9 / echo.seconds.max(0.001),
                 "own_cpu_us_per_pair": per(echo.own_nanos, echo.pairs),
             })),
-            "operations": self.measured.iter().map(|measured| measured.json(echo)).collect::<Vec<_>>(),
+            "operations": self.measured.iter().map(Measured::json).collect::<Vec<_>>(),
             "memory": self.memory.iter().map(|memory| json!({
                 "operation": memory.operation.name(),
                 "objects": memory.objects,
@@ -301,7 +305,7 @@ impl Report {
         if let Some(echo) = &self.echo {
             let _ = writeln!(
                 out,
-                "echo of {} bytes: {:.1} us of CPU a pair, {:.0} pairs/s; ratios are to this",
+                "echo of {} bytes: {:.1} us of CPU a pair at first, {:.0} pairs/s; a ratio is to the echo just before its operation",
                 echo.datagram_bytes,
                 echo.micros(),
                 echo.pairs as f64 / echo.seconds.max(0.001)
@@ -310,7 +314,7 @@ impl Report {
         out.push('\n');
         out.push_str(HEADINGS);
         for measured in &self.measured {
-            out.push_str(&measured.line(self.echo.as_ref()));
+            out.push_str(&measured.line());
             out.push('\n');
         }
         out.push('\n');
@@ -344,7 +348,7 @@ pub(crate) const HEADINGS: &str = "operation           loop        per second   
 
 impl Measured {
     /// One line of a table.
-    pub fn line(&self, echo: Option<&Echo>) -> String {
+    pub fn line(&self) -> String {
         let optional = |value: Option<f64>, digits: usize| {
             value.map_or("-".to_owned(), |value| format!("{value:.digits$}"))
         };
@@ -366,7 +370,7 @@ impl Measured {
             latency.p99,
             latency.p999,
             optional(self.server_micros(), 2),
-            optional(self.ratio(echo), 2),
+            optional(self.ratio(), 2),
             optional(self.mark(), 0),
             self.saturation(),
             optional(own, 2),

@@ -165,11 +165,14 @@ fn open_load(
 /// Users and subscriptions that operations share.
 struct Bench<'a> {
     plan: &'a Plan,
+    clock: Clock,
     load: Load,
     /// First of the users of operations without a shape.
     base: Option<u32>,
     /// The subscriptions made by `subscribe`.
     watching: Option<(u32, u32)>,
+    /// What a pair of the echo cost last.
+    echo_micros: Option<f64>,
     report: &'a mut Report,
     progress: &'a mut dyn Progress,
 }
@@ -184,9 +187,11 @@ fn run_operations(
 ) -> Result<(), Failure> {
     let mut bench = Bench {
         plan,
+        clock,
         load: open_load(plan, clock, address, &processes)?,
         base: None,
         watching: None,
+        echo_micros: None,
         report,
         progress,
     };
@@ -398,6 +403,25 @@ impl Bench<'_> {
         Ok(())
     }
 
+    /// What a pair costs now: a processor changes its speed, within a run too.
+    fn echo(&mut self) -> Result<(), Failure> {
+        let plan = self.plan;
+        if plan.echo_bytes == 0 {
+            return Ok(());
+        }
+        self.progress.tell("echo", 0.0, 0.0);
+        let echo = echo::run(
+            self.clock,
+            plan.echo_bytes,
+            plan.sockets,
+            plan.window,
+            plan.warm_up / 4,
+            plan.duration / 4,
+        );
+        self.echo_micros = Some(echo.map_err(doing("echo"))?.micros());
+        Ok(())
+    }
+
     fn phase(
         &mut self,
         operation: Operation,
@@ -410,6 +434,9 @@ impl Bench<'_> {
             Some(shape) => format!("{} {shape}", operation.name()),
             None => operation.name().to_owned(),
         };
+        if matches!(pace, Pace::Closed { .. }) {
+            self.echo()?;
+        }
         let progress = &mut self.progress;
         let phase: Phase = self
             .load
@@ -424,9 +451,9 @@ impl Bench<'_> {
             Pace::Open { per_second } => Some(per_second),
         };
         let knows = !self.load.processes.is_empty();
-        let measured = Measured::new(operation, shape, offered, &phase, knows, wrong);
-        self.progress
-            .line(&measured.line(self.report.echo.as_ref()));
+        let mut measured = Measured::new(operation, shape, offered, &phase, knows, wrong);
+        measured.echo_micros = self.echo_micros;
+        self.progress.line(&measured.line());
         let rate = measured.rate();
         self.report.measured.push(measured);
         Ok(rate)
