@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask COMMAND
   test [--quick]   everything that must hold: formatting, tidy, clippy, tests, documentation, peers
-                   (--quick leaves out the documentation and the peers)
+                   (--quick leaves out peers, fuzzer, tour and documentation)
   tidy             the arrows between floors, room labels, sizes, names, what is nowhere to be found
   tour [--write]   the README's tour, run and compared; or what a run says, written into it
   flows [--write]  the ladders of docs/flows, compared with a run of each flow; or drawn anew

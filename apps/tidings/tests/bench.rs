@@ -114,6 +114,7 @@ fn what_cannot_be_measured_is_bad_usage() {
         &["--operations", "invite"],
         &["--seconds", "0"],
         &["--window", "0"],
+        &["127.0.0.1:9", "--operations", "restore"],
     ] {
         assert_eq!(bench(arguments).status.code(), Some(2), "{arguments:?}");
     }

@@ -251,6 +251,24 @@ fn a_recorded_trace_is_drawn_and_a_bad_one_is_named_with_its_line() {
 }
 
 #[test]
+fn a_ladder_never_replaces_what_is_no_ladder() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("mine.toml"), "domains = []").unwrap();
+    let (code, _, said) = run(folder.path(), &["serve", "--trace-ladder", "mine.toml"]);
+    assert!(
+        code == 2 && said.contains("mine.toml: it is there and is no ladder"),
+        "{said}"
+    );
+    let kept = fs::read_to_string(folder.path().join("mine.toml")).unwrap();
+    assert_eq!(kept, "domains = []");
+    let (code, _, said) = run(folder.path(), &["ladder", "a.txt"]);
+    assert!(
+        code == 2 && said.starts_with("tidings: a.txt: no trace; "),
+        "{said}"
+    );
+}
+
+#[test]
 fn bad_usage_is_2_and_help_is_0() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(run(folder.path(), &[]).0, 2);

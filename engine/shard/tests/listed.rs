@@ -16,7 +16,8 @@ Logs (`TIDINGS_LOG=sip=debug`), counters (`/metrics` of `admin.sock`), recorded 
 lists; each engine crate declares its own (`happened.rs`, `record.rs`). This page is written from them.
 
 Everything bears a *cause*, `SHARD-NUMBER`: which input of which shard it came of, in this life of the process. A PUBLISH, the answer to
-it, each NOTIFY that says what it changed and each answer to these have the same one; so have a lapse and its NOTIFYs.
+it and each NOTIFY that says what it changed have the same one, and `notify.accepted` has its NOTIFY's; so have a lapse and its NOTIFYs.
+The answer to a NOTIFY is an input of its own. What a user's agent can tell (`agent.…`) is listed in `engine/agent/src/event.rs`.
 ";
 
 fn text(lines: &[&str]) -> String {

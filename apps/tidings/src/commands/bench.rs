@@ -202,6 +202,10 @@ fn plan(arguments: &Bench) -> Result<Plan, (String, u8)> {
         let chosen = arguments.operations.iter();
         chosen.map(|name| name.operation()).collect()
     };
+    if arguments.target.is_some() && operations.as_slice() == [Operation::Restore] {
+        let why = "--operations restore stops and starts a server of its own: without TARGET would be right";
+        return Err((why.to_owned(), exit::USAGE));
+    }
     let carrier = match arguments.transport {
         Transport::Udp => Carrier::Udp,
         Transport::Tcp => Carrier::Tcp,

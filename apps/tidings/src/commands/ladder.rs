@@ -29,7 +29,17 @@ pub(crate) fn run(arguments: &Ladder) -> u8 {
         .extension()
         .is_none_or(|ending| ending != "jsonl")
     {
-        return super::not_built("ladder");
+        if arguments
+            .file
+            .extension()
+            .is_some_and(|ending| ending == "pcap")
+        {
+            return super::not_built("ladder");
+        }
+        eprintln!(
+            "tidings: {file}: no trace; FILE.jsonl of `serve --trace-ladder FILE.jsonl` would be right"
+        );
+        return exit::USAGE;
     }
     let text = match read(arguments) {
         Ok(text) => text,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -186,16 +186,29 @@ impl Recording {
 }
 
 impl Page {
-    /// What is there and is no file (a device, a pipe) would be replaced by one.
+    /// What is there and is no file (a device, a pipe) would be replaced by one; what is no ladder is somebody's.
     fn check(&self) -> io::Result<()> {
         match self.file.symlink_metadata() {
             Ok(there) if !there.is_file() => {
                 Err(io::Error::other("it is there and is no ordinary file"))
             }
+            Ok(there) if there.len() > 0 && !self.is_ours()? => Err(io::Error::other(
+                "it is there and is no ladder; another name would be right",
+            )),
             Ok(_) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether what is there begins as what we write.
+    fn is_ours(&self) -> io::Result<bool> {
+        let mut begin = Vec::new();
+        std::fs::File::open(&self.file)?
+            .take(64)
+            .read_to_end(&mut begin)?;
+        let ours: [&[u8]; 3] = [b"tidings ", b"<svg xmlns=", b"{\"ladder\":"];
+        Ok(ours.iter().any(|ours| begin.starts_with(ours)))
     }
 
     /// Whoever looks sees one whole picture or the one before.
