@@ -366,7 +366,7 @@ impl EventState {
             if let Some(record) = ending_record(subscription) {
                 // Its deadline is on record, so nobody waits for this one. It keeps a wall clock that is set back from reviving,
                 // at the next start, what the watcher was told is over.
-                self.lazy_records.push(key, Kind::Append, &record);
+                self.records.push_lazily(key, Kind::Append, &record);
             }
             self.end_began(slot);
         }
@@ -459,8 +459,8 @@ impl EventState {
             // The request that began or ended it may come again: remembered, so that nothing begins twice, whether its
             // watcher ended it or refused a NOTIFY, and the last NOTIFY is not repeated.
             let record = Encoder::new(b'f').end();
-            self.lazy_records
-                .push(subscription.key, Kind::Append, &record);
+            self.records
+                .push_lazily(subscription.key, Kind::Append, &record);
             self.timers.set(
                 now.monotonic + RETRANSMISSIONS_LAST,
                 Timer::Forget(subscription.key),

@@ -657,12 +657,11 @@ impl EventState {
             .u64(resource.answered.stamp)
             .u8(u8::from(resource.published))
             .end();
-        let into = if lazily {
-            &mut self.lazy_records
+        if lazily {
+            self.records.push_lazily(resource.key, Kind::Put, &record);
         } else {
-            &mut self.records
-        };
-        into.push(resource.key, Kind::Put, &record);
+            self.records.push(resource.key, Kind::Put, &record);
+        }
     }
 
     /// Its next hop is not to be found now: asked again later, given up after a few times.
@@ -684,6 +683,6 @@ impl EventState {
 
     /// Whether records wait to be taken that an acknowledgement must wait for.
     pub fn has_records(&self) -> bool {
-        !self.records.is_empty()
+        self.records.is_awaited()
     }
 }

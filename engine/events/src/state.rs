@@ -99,10 +99,8 @@ pub struct EventState {
     pub(crate) ring: VecDeque<u32>,
     pub(crate) resend: VecDeque<Key>,
     pub(crate) freed_hops: Vec<u32>,
-    /// Records that an acknowledgement waits for.
+    /// Records of this turn, in order.
     pub(crate) records: Written,
-    /// Records that nobody waits for.
-    pub(crate) lazy_records: Written,
     pub(crate) happened: VecDeque<(Cause, Happened)>,
     /// The input that is being handled.
     pub(crate) cause: Cause,
@@ -148,7 +146,6 @@ impl EventState {
             resend: VecDeque::new(),
             freed_hops: Vec::new(),
             records: Written::default(),
-            lazy_records: Written::default(),
             happened: VecDeque::new(),
             cause: Cause::NONE,
             publications: 0,
@@ -171,7 +168,7 @@ impl EventState {
             + self.watchers.len()
             + self.done.len();
         let queues = self.ring.len() + self.resend.len() + self.freed_hops.len();
-        let records = self.records.len() + self.lazy_records.len() + self.happened.len();
+        let records = self.records.len() + self.happened.len();
         self.resources.len()
             + self.subscriptions.len()
             + self.timers.len()
@@ -244,9 +241,10 @@ impl EventState {
         self.counter = self.counter.max(counter);
     }
 
-    /// Records to commit before what was decided with them may leave, and records that may ride along.
-    pub fn take_records(&mut self) -> (Vec<Record>, Vec<Record>) {
-        (self.records.take(), self.lazy_records.take())
+    /// Records to commit, in order, and whether nobody waits for any of them.
+    pub fn take_records(&mut self) -> (Vec<Record>, bool) {
+        let lazy = !self.records.is_awaited();
+        (self.records.take(), lazy)
     }
 
     /// What is decided from here on comes of this input.
@@ -273,7 +271,7 @@ impl EventState {
     }
 
     pub(crate) fn remove_lazily(&mut self, key: Key) {
-        self.lazy_records.push(key, Kind::Remove, &[]);
+        self.records.push_lazily(key, Kind::Remove, &[]);
     }
 
     pub(crate) fn digest(&self, body: &[u8]) -> u64 {

@@ -21,11 +21,14 @@ pub(crate) struct Written {
     bytes: Vec<u8>,
     /// Of which object, what, and where its bytes end.
     records: Vec<(Key, Kind, usize)>,
+    /// Somebody waits for one of them.
+    is_awaited: bool,
 }
 
 impl Written {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.records.is_empty()
+    /// Whether somebody waits for one of them.
+    pub(crate) const fn is_awaited(&self) -> bool {
+        self.is_awaited
     }
 
     /// How many there are.
@@ -33,14 +36,21 @@ impl Written {
         self.records.len()
     }
 
-    /// Adds one.
+    /// Adds one that an acknowledgement waits for.
     pub(crate) fn push(&mut self, key: Key, kind: Kind, bytes: &[u8]) {
+        self.is_awaited = true;
+        self.push_lazily(key, kind, bytes);
+    }
+
+    /// Adds one that nobody waits for: in its order all the same, or an older word about an object would come after a newer.
+    pub(crate) fn push_lazily(&mut self, key: Key, kind: Kind, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
         self.records.push((key, kind, self.bytes.len()));
     }
 
     /// Gives all, and begins anew with room for as much.
     pub(crate) fn take(&mut self) -> Vec<Record> {
+        self.is_awaited = false;
         let room = Vec::with_capacity(self.bytes.len().min(ROOM_MAX));
         let bytes = Bytes::from(std::mem::replace(&mut self.bytes, room));
         let mut start = 0;

@@ -518,12 +518,10 @@ impl Shard {
 
     /// All records of this turn as one batch.
     fn commit(&mut self) -> Option<Batch> {
-        let (mut records, mut lazy_records) = self.events.take_records();
-        if records.is_empty() && lazy_records.is_empty() {
+        let (records, lazy) = self.events.take_records();
+        if records.is_empty() {
             return None;
         }
-        let lazy = records.is_empty();
-        records.append(&mut lazy_records);
         self.gate.sequence += 1;
         if !lazy {
             self.gate.needed = self.gate.sequence;

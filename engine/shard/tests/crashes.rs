@@ -237,3 +237,30 @@ fn a_stop_leaves_no_gap_for_what_still_waits_for_the_disk() {
     world.crash();
     assert_eq!(world.notifies(0)[0].cseq(), first.cseq() + 1);
 }
+
+/// "Answered by all" is lazy, but not later than what makes it untrue in the same turn.
+#[test]
+fn what_all_answered_does_not_come_after_what_changed_it_in_the_same_turn() {
+    let mut world = World::new();
+    let fields = "Content-Type: application/pidf+xml\r\nExpires: ";
+    world.watch("bob", 7000, "Expires: 3600\r\n");
+    let from = world.sent.len();
+    world.publish(&format!("{fields}3600\r\n"), &pidf("open", "lasts"));
+    let notify = world.notifies(from).remove(0);
+    // His answer and the next PUBLISH come in one batch of datagrams.
+    let brief = world.publish_text(&format!("{fields}1\r\n"), &pidf("open", "brief"));
+    let answered = world.answer_text(&notify, 200, "");
+    let now = world.now;
+    world
+        .shard
+        .handle_datagram(now, &World::udp(7000), answered.as_bytes());
+    world
+        .shard
+        .handle_datagram(now, &World::udp(6000), brief.as_bytes());
+    world.run();
+    world.set_clock(5_000);
+    world.crash();
+    let told = world.notifies(0);
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(!told[0].body.contains("brief") && told[0].body.contains("lasts"));
+}

@@ -406,13 +406,18 @@ impl World {
 
     /// Answers a NOTIFY and returns what left because of it.
     pub fn respond(&mut self, notify: &Sent, status: u16, fields: &str) -> Vec<Sent> {
+        let text = self.answer_text(notify, status, fields);
+        self.say(&Self::udp(9), &text)
+    }
+
+    /// An answer to a NOTIFY.
+    pub fn answer_text(&self, notify: &Sent, status: u16, fields: &str) -> String {
         let (via, from, to) = (notify.need("Via"), notify.need("From"), notify.need("To"));
         let (call_id, cseq) = (notify.need("Call-ID"), notify.need("CSeq"));
-        let text = format!(
+        format!(
             "SIP/2.0 {status} Whatever\r\nVia: {via}\r\nFrom: {from}\r\nTo: {to}\r\nCall-ID: {call_id}\r\n\
              CSeq: {cseq}\r\n{fields}Content-Length: 0\r\n\r\n"
-        );
-        self.say(&Self::udp(9), &text)
+        )
     }
 
     pub fn ok(&mut self, notify: &Sent) -> Vec<Sent> {
