@@ -98,6 +98,8 @@ fn stricter(flaw: &Flaw, text: &str) -> bool {
             .as_bytes()
             .windows(2)
             .any(|pair| pair[1] == b':' && !pair[0].is_ascii_alphanumeric()),
+        // The second reader takes `</:a>` for the end of `<a>`.
+        Flaw::EndTag => text.contains("</:"),
         // An attribute `n:xmlns` declares nothing; its prefix must be known like any other (Namespaces §5).
         Flaw::UndeclaredPrefix(_) => text.contains(":xmlns"),
         Flaw::TooDeep(_)
