@@ -4,6 +4,7 @@
 //! Never: a clock, a socket, a file, a thread.
 
 pub mod batch;
+mod document;
 pub mod happening;
 pub mod limits;
 pub mod partition;
@@ -13,6 +14,7 @@ pub mod time;
 pub mod wheel;
 
 pub use batch::{Batch, Key, Op, Record};
+pub use document::{DocumentName, DocumentWrite, StoredDocument};
 pub use happening::Cause;
 pub use limits::Limits;
 pub use partition::{PARTITIONS, Partition, Partitioner};
