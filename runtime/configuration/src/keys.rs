@@ -501,10 +501,7 @@ pub(crate) const LIMITS: &[Key] = &[
     bound("transactions_max", 1000, 100_000_000),
     bound("unanswered_per_hop_max", 1, 1_000_000),
     bound("requests_per_second_per_source_max", 1, 10_000_000),
-    later(
-        "auth_failures_per_minute_per_source_max",
-        number(1, 1_000_000),
-    ),
+    bound("auth_failures_per_minute_per_source_max", 1, 1_000_000),
     bound("connections_per_source_max", 1, 1_000_000),
     bound("connection_queue_bytes_max", 65_536, 1_073_741_824),
     bound("memory_bytes_max", 0, 1 << 50),
