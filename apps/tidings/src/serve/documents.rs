@@ -2,10 +2,12 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use authentication::{Failures, NONCES_MAX, Refused, Replay};
 use configuration::{Configuration, XcapRoot};
-use shard::settings::Settings;
+use node::Clock;
+use shard::settings::{Digest, Settings};
 use shard::{Directory, DocumentRequest};
 use sip::Uri;
 use web::{Asked, Claim, Told, Unidentified};
@@ -18,6 +20,16 @@ pub(crate) struct Documents {
     node: RwLock<Option<node::Documents>>,
     /// The settings in force, and what follows from them.
     current: RwLock<Arc<Current>>,
+    proofs: Mutex<Proofs>,
+    clock: Clock,
+}
+
+/// What was proved before, and who failed.
+struct Proofs {
+    replay: Replay,
+    failures: Failures,
+    /// Makes each nonce another.
+    challenges: u64,
 }
 
 struct Current {
@@ -26,7 +38,7 @@ struct Current {
 }
 
 impl Documents {
-    pub(crate) fn new(configuration: &Configuration) -> Self {
+    pub(crate) fn new(configuration: &Configuration, clock: Clock) -> Self {
         let hosts = configuration
             .http
             .iter()
@@ -40,6 +52,12 @@ impl Documents {
             hosts: hosts.chain(own).collect(),
             node: RwLock::new(None),
             current: RwLock::new(Arc::new(Current::of(&configuration.settings))),
+            proofs: Mutex::new(Proofs {
+                replay: Replay::new(NONCES_MAX),
+                failures: Failures::default(),
+                challenges: 0,
+            }),
+            clock,
         }
     }
 
@@ -91,6 +109,85 @@ impl Current {
     fn asserted(&self, value: &str) -> Vec<String> {
         let named = value.split(',').map(|one| one.trim().trim_matches('"'));
         named.filter_map(|one| self.canonical(one)).collect()
+    }
+}
+
+impl Documents {
+    /// RFC 7616: who asks proves it.
+    fn proved(
+        &self,
+        current: &Current,
+        digest: &Digest,
+        claim: &Claim<'_>,
+    ) -> Result<String, Unidentified> {
+        let now = self.clock.now();
+        let source = claim.peer.ip();
+        let most = current
+            .settings
+            .limits
+            .auth_failures_per_minute_per_source_max;
+        let mut proofs = self.proofs.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_free = source.to_canonical().is_loopback();
+        if let Some(seconds) = proofs
+            .failures
+            .wait(now.monotonic, source, most)
+            .filter(|_| !is_free)
+        {
+            return Err(Unidentified::TooOften(seconds));
+        }
+        let request = authentication::Request {
+            method: claim.method,
+            is_uri: &|uri| {
+                uri == claim.target || uri.ends_with(claim.target) && uri.contains("://")
+            },
+        };
+        let refused = match authentication::verify(
+            digest,
+            claim.authorization,
+            &request,
+            now.wall,
+            &mut proofs.replay,
+        ) {
+            Ok(aor) => {
+                let intended = claim.intended.map(|intended| current.asserted(intended));
+                return match intended {
+                    // Hers are one user: an alias is the same canonical address.
+                    Some(intended) if !intended.iter().any(|one| one == aor) => {
+                        Err(Unidentified::Forbidden(
+                            "the identity that is intended is another user's".to_owned(),
+                        ))
+                    }
+                    _ => Ok(aor.to_owned()),
+                };
+            }
+            Err(Refused::Malformed(why)) => return Err(Unidentified::Malformed(why.to_owned())),
+            Err(refused) => refused,
+        };
+        if refused == Refused::Wrong {
+            proofs.failures.failed(now.monotonic, source);
+        }
+        let domain = claim
+            .owner
+            .and_then(|owner| current.directory.domain(owner))
+            .map(|domain| domain.name.as_str())
+            .or_else(|| {
+                current
+                    .settings
+                    .domains
+                    .first()
+                    .map(|domain| domain.name.as_str())
+            })
+            .unwrap_or_default();
+        proofs.challenges += 1;
+        // Shards count from below.
+        let unique = u64::MAX - proofs.challenges;
+        Err(Unidentified::Challenged(authentication::challenges(
+            digest,
+            digest.realm(domain),
+            now.wall,
+            unique,
+            refused,
+        )))
     }
 }
 
@@ -155,6 +252,11 @@ impl web::Documents for Documents {
                         .to_owned(),
                 )
             });
+        }
+        if let Some(digest) = &identity.digest
+            && (claim.authorization.is_some() || !identity.from_is_identity)
+        {
+            return self.proved(&current, digest, claim);
         }
         if identity.from_is_identity {
             // Everybody on this machine is whoever she says; a document of everybody's is asked for by nobody in particular.

@@ -74,7 +74,7 @@ impl Running {
             clock: begin.clock,
             systemd: begin.systemd,
             http: begin.http,
-            documents: Arc::new(Documents::new(&begin.configuration)),
+            documents: Arc::new(Documents::new(&begin.configuration, begin.clock)),
             overrides: begin.overrides,
             readiness: begin.readiness,
             logs: begin.logs,
