@@ -191,6 +191,8 @@ pub struct Subscription {
     pub notify_type: u8,
     /// What the presentity's rules give the watcher.
     pub handling: Handling,
+    /// What she sees where that is to allow: which of the resource's sights.
+    pub(crate) sight: u32,
     /// Where it is in its life.
     pub phase: Phase,
     /// A fetch is never stored.
