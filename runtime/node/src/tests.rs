@@ -322,6 +322,7 @@ fn settings() -> Settings {
         identity: machine::settings::Identity::default(),
         limits: machine::Limits::default(),
         path_mtu: 0,
+        xcap_roots: Vec::new(),
         hosts: BTreeMap::new(),
     }
 }

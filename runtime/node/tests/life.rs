@@ -44,6 +44,7 @@ fn settings() -> Settings {
         },
         limits: Limits::default(),
         path_mtu: 0,
+        xcap_roots: Vec::new(),
         hosts: BTreeMap::new(),
     }
 }
