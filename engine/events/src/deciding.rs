@@ -1,5 +1,6 @@
 //! The rules changed, or the whole server ends: who is decided anew, who is told, and what must not leave any more.
 
+use machine::Now;
 use machine::settings::Handling;
 
 use crate::notifier::handling_byte;
@@ -9,7 +10,7 @@ use crate::subscription::{Owed, Phase, Reason, Subscription};
 
 impl EventState {
     /// The rules changed: every watcher is decided again (RFC 5025 §3.2.1; standards §1.4–1.6).
-    pub fn redecide(&mut self, mut decide: impl FnMut(&str, &str) -> Option<Handling>) {
+    pub fn redecide(&mut self, now: Now, mut decide: impl FnMut(&str, &str) -> Option<Handling>) {
         let slots: Vec<u32> = self
             .subscriptions
             .iter()
@@ -19,7 +20,10 @@ impl EventState {
             let subscription = &self.subscriptions[slot as usize];
             let is_live = subscription.phase == Phase::Live;
             let name = self.resources[subscription.resource as usize].name.clone();
-            match decide(&name, &subscription.watcher) {
+            let package = self.resources[subscription.resource as usize].package;
+            let decided = decide(&name, &subscription.watcher)
+                .map(|handling| self.handling_of(package, &name, &subscription.watcher, handling));
+            match decided {
                 // The last NOTIFY tells no more than she may see now.
                 handling if !is_live => {
                     let subscription = &mut self.subscriptions[slot as usize];
@@ -29,13 +33,14 @@ impl EventState {
                         self.owe(slot, Owed::AtOnce);
                     }
                 }
-                None => self.end(slot, Reason::NoResource),
-                Some(handling) => self.apply_handling(slot, handling),
+                None => self.end(now, slot, Reason::NoResource),
+                Some(handling) => self.apply_handling(now, slot, handling),
             }
         }
+        self.redecide_waiting(decide);
     }
 
-    pub(crate) fn apply_handling(&mut self, slot: u32, handling: Handling) {
+    pub(crate) fn apply_handling(&mut self, now: Now, slot: u32, handling: Handling) {
         let subscription = &mut self.subscriptions[slot as usize];
         let before = subscription.handling;
         if before == handling {
@@ -46,9 +51,11 @@ impl EventState {
             withdraw(subscription);
         }
         if handling == Handling::Block {
-            return self.end(slot, Reason::Rejected);
+            return self.end(now, slot, Reason::Rejected);
         }
         subscription.handling = handling;
+        self.watcher_decided(slot, before);
+        let subscription = &self.subscriptions[slot as usize];
         let (stored, resource) = (subscription.stored, subscription.resource);
         // What was answered before does not cover what she sees from now on.
         let asked = self.next_number();
@@ -71,14 +78,14 @@ impl EventState {
     }
 
     /// Each watcher is told to subscribe again elsewhere (RFC 6665 §4.4.2, §4.1.3 "deactivated").
-    pub fn deactivate_all(&mut self) {
+    pub fn deactivate_all(&mut self, now: Now) {
         let slots: Vec<u32> = self
             .subscriptions
             .iter()
             .map(|(slot, _)| slot as u32)
             .collect();
         for slot in slots {
-            self.end(slot, Reason::Deactivated);
+            self.end(now, slot, Reason::Deactivated);
         }
     }
 }

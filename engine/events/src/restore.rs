@@ -214,12 +214,12 @@ impl EventState {
             .map(|(_, each)| each.key)
             .collect();
         for key in lapsed {
-            self.subscription_expires(key);
+            self.subscription_expires(now, key);
         }
         for (slot, answered) in resources.into_iter().zip(answered) {
             self.owe_after_start(slot, answered);
         }
-        self.redecide(decide);
+        self.redecide(now, decide);
     }
 
     /// Oldest acceptance first, as before; what lapsed while nobody ran is gone before anybody is told anything.
@@ -316,6 +316,7 @@ fn read_subscription(
         origin,
         notify_type: refreshed.notify_type,
         handling: refreshed.handling,
+        approved: false,
         phase: Phase::Live,
         stored: true,
         remote_cseq: refreshed.remote_cseq,
@@ -407,8 +408,10 @@ fn apply(subscription: &mut Subscription, appended: &[u8]) -> Result<bool, Unrea
             subscription.cseq_starts = fields.u32()?;
         }
         b'h' => {
+            let before = subscription.handling;
             subscription.handling = read_handling(fields.u8()?)?;
             subscription.asked = fields.u64()?;
+            subscription.approved |= before == Handling::Confirm && subscription.handling > before;
         }
         _ => return Err(Unreadable("an unknown change of a subscription")),
     }

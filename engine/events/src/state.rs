@@ -18,6 +18,7 @@ use crate::package::{Checked, Package};
 use crate::resource::{AnsweredByAll, NOTHING, Resource, View};
 use crate::stored::Encoder;
 use crate::subscription::Subscription;
+use crate::winfo::Winfo;
 use crate::written::{Kind, Written};
 
 /// How long the same request may still arrive again: 64·T1 (RFC 3261 §17.1.2.2).
@@ -59,6 +60,8 @@ pub enum Timer {
     SubscriptionWakes(Key),
     /// An ended object is remembered so long, for the same request again after a crash.
     Forget(Key),
+    /// Set for the watcher who has waited longest for a decision; on expiry she is given up (RFC 3857 §4.7.1).
+    WaitingEnds,
     /// After a start: requests of the life before can no longer be retransmissions.
     ForgetChanges,
 }
@@ -105,6 +108,7 @@ pub struct EventState {
     /// The input that is being handled.
     pub(crate) cause: Cause,
     pub(crate) publications: usize,
+    pub(crate) winfo: Winfo,
 }
 
 /// How much there is.
@@ -149,6 +153,7 @@ impl EventState {
             happened: VecDeque::new(),
             cause: Cause::NONE,
             publications: 0,
+            winfo: Winfo::new(packages),
         }
     }
 
@@ -166,7 +171,8 @@ impl EventState {
         let maps = self.by_name.iter().map(HashMap::len).sum::<usize>()
             + self.by_key.len()
             + self.watchers.len()
-            + self.done.len();
+            + self.done.len()
+            + self.winfo.remembered();
         let queues = self.ring.len() + self.resend.len() + self.freed_hops.len();
         let records = self.records.len() + self.happened.len();
         self.resources.len()
@@ -177,7 +183,7 @@ impl EventState {
             + records
     }
 
-    /// The names of the packages, for Allow-Events (RFC 6665 §8.2.2: packages, not templates).
+    /// The names of the packages, for Allow-Events (RFC 6665 §8.2.2), those with a template under their whole names.
     pub fn allow_events(&self) -> String {
         self.packages
             .iter()
@@ -199,7 +205,7 @@ impl EventState {
     }
 
     /// A number that was never used before in any life of this store, and larger than all of them.
-    pub(crate) fn next_number(&mut self) -> u64 {
+    pub fn next_number(&mut self) -> u64 {
         if self.counter == u32::MAX {
             self.begin_epoch(self.epoch.wrapping_add(1));
         }
@@ -397,9 +403,10 @@ impl EventState {
                 Timer::PublicationExpires { resource, key } => {
                     self.publication_expires(now, resource, key)
                 }
-                Timer::SubscriptionExpires(key) => self.subscription_expires(key),
+                Timer::SubscriptionExpires(key) => self.subscription_expires(now, key),
                 Timer::SubscriptionWakes(key) => self.subscription_wakes(now, key),
                 Timer::Forget(key) => self.remove_lazily(key),
+                Timer::WaitingEnds => self.waiting_ends(now),
                 Timer::ForgetChanges => self.done.clear(),
             }
         }

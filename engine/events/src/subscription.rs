@@ -191,6 +191,8 @@ pub struct Subscription {
     pub notify_type: u8,
     /// What the presentity's rules give the watcher.
     pub handling: Handling,
+    /// It was pending before the presentity let it be active.
+    pub approved: bool,
     /// Where it is in its life.
     pub phase: Phase,
     /// A fetch is never stored.

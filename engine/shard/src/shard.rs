@@ -12,6 +12,7 @@ use sip::{Message, Name};
 use transaction::{ServerTransactions, TransactionKey};
 
 use crate::directory::Directory;
+use crate::documents::Documents;
 use crate::face::Face;
 use crate::gate::{Gate, Grants, Held, Reply};
 use crate::hops::Hops;
@@ -72,6 +73,7 @@ pub struct Shard {
     pub(crate) transactions: ServerTransactions,
     /// Where the answer to each INVITE goes, as long as no ACK came.
     pub(crate) invites: HashMap<TransactionKey, Destination>,
+    pub(crate) documents: Documents,
     pub(crate) merged: Merged,
     pub(crate) hops: Hops,
     pub(crate) gate: Gate,
@@ -104,6 +106,14 @@ impl Shard {
         let mut random = Random::new(start.seed);
         let seed = random.next_u64();
         let gruu = format!("{:016x}", partitioner.hash(b"Contact"));
+        let mut events = EventState::new(
+            PACKAGES,
+            partitioner,
+            start.starts,
+            (start.index, start.shards),
+            seed,
+        );
+        events.handle_limits(&start.settings.limits);
         Self {
             index: start.index,
             shards: start.shards,
@@ -112,14 +122,9 @@ impl Shard {
                 start.hash_key,
                 start.settings.limits.transactions_max as usize,
             ),
-            events: EventState::new(
-                PACKAGES,
-                partitioner,
-                start.starts,
-                (start.index, start.shards),
-                seed,
-            ),
+            events,
             invites: HashMap::new(),
+            documents: Documents::default(),
             merged: Merged::default(),
             hops: Hops::default(),
             gate: Gate::default(),
@@ -154,7 +159,7 @@ impl Shard {
         }
     }
 
-    fn begin(&mut self, now: Now) {
+    pub(crate) fn begin(&mut self, now: Now) {
         self.now = now;
         self.cause = self.cause.next();
         self.events.handle_cause(self.cause);
@@ -380,9 +385,11 @@ impl Shard {
             .set_max(settings.limits.transactions_max as usize);
         self.settings = settings;
         let directory = &self.directory;
+        self.events.handle_limits(&self.settings.limits);
         self.events.handle_presence(|name| directory.presence(name));
-        self.events
-            .redecide(|presentity, watcher| decide(directory, presentity, watcher));
+        self.events.redecide(now, |presentity, watcher| {
+            decide(directory, presentity, watcher)
+        });
         self.happens(Happened::SettingsTaken {});
     }
 
@@ -401,7 +408,7 @@ impl Shard {
     pub fn handle_drain(&mut self, now: Now) {
         self.begin(now);
         self.duty = Duty::Stopping;
-        self.events.deactivate_all();
+        self.events.deactivate_all(now);
     }
 
     /// Nothing is owed, unanswered, or waits for durability.
@@ -409,6 +416,7 @@ impl Shard {
         self.gate.is_quiet()
             && self.outputs.is_empty()
             && !self.events.has_records()
+            && self.documents.is_quiet()
             && self.events.is_quiet()
     }
 
@@ -547,7 +555,7 @@ impl Shard {
 
     /// How many entries there are of everything that is remembered: all end when nothing happens any more.
     pub fn remembered(&self) -> usize {
-        let waiting = self.gate.len() + self.outputs.len();
+        let waiting = self.gate.len() + self.outputs.len() + self.documents.waiting();
         let requests = self.transactions.len() + self.invites.len() + self.merged.len();
         self.events.remembered() + requests + self.hops.len() + waiting
     }
@@ -568,7 +576,15 @@ impl Shard {
 pub(crate) const ALLOW: &str = "SUBSCRIBE, PUBLISH, OPTIONS, CANCEL, ACK";
 
 /// Adding an event package: one line here.
-static PACKAGES: &[&events::package::Package] = &[&presence::PRESENCE];
+static PACKAGES: &[&events::package::Package] =
+    &[&presence::PRESENCE, &PRESENCE_WINFO, &PRESENCE_WINFO_WINFO];
+
+/// RFC 3857: who watches.
+static PRESENCE_WINFO: events::package::Package = events::winfo::package("presence.winfo");
+
+/// And who watches that. Deeper it does not go (RFC 3857 §3 lets it).
+static PRESENCE_WINFO_WINFO: events::package::Package =
+    events::winfo::package("presence.winfo.winfo");
 
 /// What the presentity's rules give a watcher; `None`: she is not served here any more.
 pub(crate) fn decide(directory: &Directory, presentity: &str, watcher: &str) -> Option<Handling> {
