@@ -205,7 +205,7 @@ impl EventState {
     }
 
     /// A number that was never used before in any life of this store, and larger than all of them.
-    pub(crate) fn next_number(&mut self) -> u64 {
+    pub fn next_number(&mut self) -> u64 {
         if self.counter == u32::MAX {
             self.begin_epoch(self.epoch.wrapping_add(1));
         }

@@ -14,10 +14,17 @@ pub struct Limits {
     pub body_bytes_max: u32,
     /// The header section of one message: 64 KiB is far beyond RFC 4475's longest. Beyond it: 513.
     pub head_bytes_max: u32,
+    /// One document that a user keeps: 256 KiB hold 4000 entries of a list, or 1000 rules. Beyond it: 413.
+    pub document_bytes_max: u32,
+    /// Documents of one user: 64 × 256 KiB = 16 MiB for one user at worst. Beyond it: 409, nothing stored.
+    pub documents_per_user_max: u32,
     /// Depth of nested elements. PIDF with every extension needs 8. Beyond it: 400.
     pub xml_depth_max: u32,
     /// Elements and attributes of one document: 64 KiB hold no more than 16 384 in earnest. Beyond it: 400.
     pub xml_nodes_max: u32,
+    /// Entries, references and lists of one document of lists: the longest by hand are some hundreds; each entry is a
+    /// subscription where a list is watched. Beyond it: 409.
+    pub list_entries_max: u32,
     /// What the live publications of one user hold together: 32 sources × 8 KiB = 256 KiB, composed in 25 ms at the very
     /// worst, during which her shard does nothing else. Beyond it: 413.
     pub view_bytes_max: u32,
@@ -55,8 +62,11 @@ impl Default for Limits {
             subscriptions_per_watcher_max: 10_000,
             body_bytes_max: 65_536,
             head_bytes_max: 65_536,
+            document_bytes_max: 262_144,
+            documents_per_user_max: 64,
             xml_depth_max: 32,
             xml_nodes_max: 16_384,
+            list_entries_max: 4_000,
             view_bytes_max: 262_144,
             watchers_per_document_max: 10_000,
             waiting_seconds_max: 86_400,

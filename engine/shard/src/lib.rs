@@ -5,6 +5,7 @@
 
 mod directory;
 mod dispatch;
+mod documents;
 mod face;
 mod gate;
 mod hops;
@@ -16,6 +17,7 @@ pub mod record;
 mod requests;
 mod shard;
 
+pub use crate::documents::{DocumentAnswer, DocumentRequest};
 pub use directory::Directory;
 pub use dispatch::Dispatch;
 pub use events::Counts;

@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use machine::{Batch, Cause};
+use machine::{Batch, Cause, DocumentWrite};
 
+use crate::documents::DocumentAnswer;
 use crate::inputs::ConnectionId;
 use crate::record::Event;
 use crate::settings::{ListenerId, Transport};
@@ -16,6 +17,10 @@ pub enum Output {
     Commit(Batch),
     /// Send a message. Only what may leave now is ever put out: the shard itself waits for durability.
     Send(Send),
+    /// Hand to the store of documents; once it is durable, or cannot be, `Shard::handle_kept(write.sequence, …)`, in this order.
+    Keep(DocumentWrite),
+    /// Answer a request of XCAP.
+    Answered(DocumentAnswer),
     /// Look a host name up; answer with `Shard::handle_resolved(name, …)`.
     Resolve(String),
     /// Something happened, of this input: for logs, counters, traces.

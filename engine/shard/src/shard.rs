@@ -12,6 +12,7 @@ use sip::{Message, Name};
 use transaction::{ServerTransactions, TransactionKey};
 
 use crate::directory::Directory;
+use crate::documents::Documents;
 use crate::face::Face;
 use crate::gate::{Gate, Grants, Held, Reply};
 use crate::hops::Hops;
@@ -72,6 +73,7 @@ pub struct Shard {
     pub(crate) transactions: ServerTransactions,
     /// Where the answer to each INVITE goes, as long as no ACK came.
     pub(crate) invites: HashMap<TransactionKey, Destination>,
+    pub(crate) documents: Documents,
     pub(crate) merged: Merged,
     pub(crate) hops: Hops,
     pub(crate) gate: Gate,
@@ -122,6 +124,7 @@ impl Shard {
             ),
             events,
             invites: HashMap::new(),
+            documents: Documents::default(),
             merged: Merged::default(),
             hops: Hops::default(),
             gate: Gate::default(),
@@ -156,7 +159,7 @@ impl Shard {
         }
     }
 
-    fn begin(&mut self, now: Now) {
+    pub(crate) fn begin(&mut self, now: Now) {
         self.now = now;
         self.cause = self.cause.next();
         self.events.handle_cause(self.cause);
@@ -413,6 +416,7 @@ impl Shard {
         self.gate.is_quiet()
             && self.outputs.is_empty()
             && !self.events.has_records()
+            && self.documents.is_quiet()
             && self.events.is_quiet()
     }
 
@@ -551,7 +555,7 @@ impl Shard {
 
     /// How many entries there are of everything that is remembered: all end when nothing happens any more.
     pub fn remembered(&self) -> usize {
-        let waiting = self.gate.len() + self.outputs.len();
+        let waiting = self.gate.len() + self.outputs.len() + self.documents.waiting();
         let requests = self.transactions.len() + self.invites.len() + self.merged.len();
         self.events.remembered() + requests + self.hops.len() + waiting
     }

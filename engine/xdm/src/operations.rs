@@ -4,7 +4,7 @@ use xcap::{Address, Condition, Conflict, Verdict};
 use xml::{Element, Flaw, Found, Insertion, Malformed, Refused, Source, Terminal};
 
 use crate::answer::{Answer, Change};
-use crate::usages::Usage;
+use crate::usages::{self, Usage};
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub struct Bounds {
     pub bytes_max: usize,
     /// Depth, elements and attributes. Beyond it: 409, `constraint-failure`.
     pub xml: xml::Bounds,
+    /// Entries, references and lists of one document. Beyond it: 409, `constraint-failure`.
+    pub list_entries_max: usize,
 }
 
 /// What a request does to a document that is there, or is not.
@@ -147,7 +149,7 @@ impl Deed<'_> {
         };
         let insertion = match node.terminal {
             Terminal::Attribute(_) => source.put_attribute(node, body),
-            _ => source.put_element(node, body),
+            _ => source.put_element(node, body, &self.bounds.xml),
         };
         match insertion {
             Ok(insertion) => self.choose(insertion),
@@ -165,6 +167,14 @@ impl Deed<'_> {
         let Ok(text) = std::str::from_utf8(self.request.body) else {
             return Answer::conflict(&Conflict::NotUtf8);
         };
+        if let Some(only) = self.usage.document
+            && self.request.address.document != only
+        {
+            // RFC 4825 §5.7: where the usage names its documents there is no other.
+            return Answer::conflict(&Conflict::Constraint(format!(
+                "the document of this usage is called {only}"
+            )));
+        }
         match self.validated(text) {
             Ok(()) => Answer::of(
                 if replaces { 200 } else { 201 },
@@ -223,6 +233,12 @@ impl Deed<'_> {
     fn validated(&self, text: &str) -> Result<(), Conflict> {
         let root: Element = xml::read(text.as_bytes(), &self.bounds.xml)
             .map_err(|malformed| unreadable(&malformed))?;
+        if usages::list_entries(&root) > self.bounds.list_entries_max {
+            return Err(Conflict::Constraint(format!(
+                "more than {} entries",
+                self.bounds.list_entries_max
+            )));
+        }
         self.usage.check(&root, self.request.owner)
     }
 
@@ -238,6 +254,7 @@ impl Deed<'_> {
             Refused::CannotDelete => {
                 Conflict::CannotDelete("something else would be at the address".to_owned())
             }
+            Refused::TooLarge(flaw) => Conflict::Constraint(flaw.to_string()),
             Refused::NotFragment => Conflict::NotXmlFragment,
             Refused::NotAttributeValue => Conflict::NotXmlAttributeValue,
         };

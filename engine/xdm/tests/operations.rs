@@ -16,6 +16,7 @@ const BOUNDS: Bounds = Bounds {
         depth_max: 16,
         nodes_max: 200,
     },
+    list_entries_max: 20,
 };
 const LISTS: &str = "application/resource-lists+xml";
 const RULES: &str = "application/auth-policy+xml";

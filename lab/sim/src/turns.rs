@@ -88,6 +88,8 @@ impl World {
                 }
             }
             Output::Send(send) => self.leave(shard, send),
+            // Nobody in this world asks for documents yet.
+            Output::Keep(_) | Output::Answered(_) => {}
             Output::Resolve(name) => {
                 let Some(life) = self.server.life.as_ref().map(|life| life.number) else {
                     return;

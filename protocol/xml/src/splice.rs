@@ -5,7 +5,7 @@ use std::ops::Range;
 use roxmltree::{Document, Node, ParsingOptions};
 
 use crate::selector::{Selector, Step, Terminal};
-use crate::{Name, lexical};
+use crate::{Bounds, Flaw, Name, lexical};
 
 /// A document whose text is known to be well-formed and within its bounds, by [`read`](crate::read).
 pub struct Source<'t> {
@@ -39,6 +39,8 @@ pub enum Refused {
     NotAttributeValue,
     /// Nothing is there.
     Missing,
+    /// It is larger than a whole document may be.
+    TooLarge(Flaw),
 }
 
 /// How an element or attribute may come into a document.
@@ -99,11 +101,14 @@ impl<'t> Source<'t> {
     ///
     /// # Errors
     /// Why it can't stand there.
-    pub fn put_element(&self, selector: &Selector, element: &str) -> Result<Insertion, Refused> {
+    pub fn put_element(
+        &self,
+        selector: &Selector,
+        element: &str,
+        bounds: &Bounds,
+    ) -> Result<Insertion, Refused> {
         let element = trimmed(element);
-        if !is_fragment(element) {
-            return Err(Refused::NotFragment);
-        }
+        check_fragment(element, bounds)?;
         let found = self.elements(&selector.steps);
         match found.as_slice() {
             [existing] => {
@@ -422,25 +427,39 @@ fn trimmed(element: &str) -> &str {
     element.trim_matches(|c: char| c.is_ascii_whitespace())
 }
 
-/// One element, prefixes left open (RFC 4825 §8.2.1: they may be bound where it will stand).
-fn is_fragment(element: &str) -> bool {
+/// One element within the bounds, prefixes left open (RFC 4825 §8.2.1: they may be bound where it will stand). It is judged as it
+/// is scanned, before anything is built of it.
+fn check_fragment(element: &str, bounds: &Bounds) -> Result<(), Refused> {
+    use quick_xml::events::Event;
     let mut reader = quick_xml::Reader::from_str(element);
-    let (mut depth, mut roots) = (0_u32, 0_u32);
+    let (mut depth, mut roots, mut nodes) = (0_u32, 0_u32, 0_u32);
     loop {
-        match reader.read_event() {
-            Ok(quick_xml::events::Event::Start(_)) => {
-                roots += u32::from(depth == 0);
-                depth += 1;
+        let event = reader.read_event();
+        if let Ok(Event::Start(tag) | Event::Empty(tag)) = &event {
+            roots += u32::from(depth == 0);
+            // Not checked against one another here: that takes the square of their number.
+            let attributes = tag.attributes().with_checks(false).count();
+            nodes = nodes.saturating_add(u32::try_from(attributes).unwrap_or(u32::MAX));
+            nodes = nodes.saturating_add(1);
+            if nodes > bounds.nodes_max {
+                return Err(Refused::TooLarge(Flaw::TooMany(bounds.nodes_max)));
             }
-            Ok(quick_xml::events::Event::Empty(_)) => roots += u32::from(depth == 0),
-            Ok(quick_xml::events::Event::End(_)) => match depth.checked_sub(1) {
+        }
+        match event {
+            Ok(Event::Start(_)) if depth == bounds.depth_max => {
+                return Err(Refused::TooLarge(Flaw::TooDeep(bounds.depth_max)));
+            }
+            Ok(Event::Start(_)) => depth += 1,
+            Ok(Event::Empty(_)) => {}
+            Ok(Event::End(_)) => match depth.checked_sub(1) {
                 Some(less) => depth = less,
-                None => return false,
+                None => return Err(Refused::NotFragment),
             },
-            Ok(quick_xml::events::Event::Eof) => return depth == 0 && roots == 1,
-            Ok(quick_xml::events::Event::Decl(_) | quick_xml::events::Event::DocType(_))
-            | Err(_) => return false,
-            Ok(_) if depth == 0 => return false,
+            Ok(Event::Eof) if depth == 0 && roots == 1 => return Ok(()),
+            Ok(Event::Eof | Event::Decl(_) | Event::DocType(_)) | Err(_) => {
+                return Err(Refused::NotFragment);
+            }
+            Ok(_) if depth == 0 => return Err(Refused::NotFragment),
             Ok(_) => {}
         }
     }

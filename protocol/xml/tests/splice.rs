@@ -82,9 +82,10 @@ fn a_selector_means_one_node_or_none() {
 }
 
 fn put(address: &str, element: &str) -> Result<(bool, String), Refused> {
-    let insertion = Source::new(LIST)
-        .unwrap()
-        .put_element(&selector(address), element)?;
+    let insertion =
+        Source::new(LIST)
+            .unwrap()
+            .put_element(&selector(address), element, &Bounds::TRUSTED)?;
     Ok((insertion.replaces, insertion.candidates[0].clone()))
 }
 
@@ -139,7 +140,7 @@ fn a_new_element_comes_after_the_last_of_its_name_or_last() {
 fn a_schema_may_choose_among_other_places() {
     let insertion = Source::new(LIST)
         .unwrap()
-        .put_element(&selector("l/g"), "<g/>")
+        .put_element(&selector("l/g"), "<g/>", &Bounds::TRUSTED)
         .unwrap();
     assert_eq!(insertion.candidates.len(), 5);
     assert_eq!(insertion.candidates[1], with("<f/>", "<g/><f/>"));
@@ -254,7 +255,7 @@ fn a_prefix_may_be_bound_where_the_element_will_stand() {
     // Nobody binds y: whoever reads the whole says so.
     let insertion = Source::new(LIST)
         .unwrap()
-        .put_element(&selector("l/x:g"), "<y:g/>")
+        .put_element(&selector("l/x:g"), "<y:g/>", &Bounds::TRUSTED)
         .unwrap();
     assert!(xml::read(insertion.candidates[0].as_bytes(), &Bounds::TRUSTED).is_err());
 }
@@ -298,12 +299,12 @@ proptest! {
         let text = format!("<l xmlns='urn:l'>{}</l>", inside.concat());
         let selector = selector(&format!("l/{}", path.join("/")));
         let source = Source::new(&text).unwrap();
-        match source.put_element(&selector, &new) {
+        match source.put_element(&selector, &new, &Bounds::TRUSTED) {
             Ok(insertion) => for edited in insertion.candidates {
                 let after = Source::new(&edited).unwrap();
                 prop_assert_eq!(after.find(&selector), Found::One(new.clone()));
                 // Putting it again changes nothing.
-                let again = after.put_element(&selector, &new).unwrap();
+                let again = after.put_element(&selector, &new, &Bounds::TRUSTED).unwrap();
                 prop_assert!(again.replaces);
                 prop_assert_eq!(&again.candidates, std::slice::from_ref(&edited));
                 // Nothing else is there: without it the rest is what it was without what it replaced.

@@ -319,6 +319,8 @@ impl<E: Engine> Thread<E> {
                         self.streaming.push(send)
                     }
                 },
+                // No request for a document reaches a shard yet.
+                Output::Keep(_) | Output::Answered(_) => {}
                 Output::Resolve(name) => self.hands.resolver.resolve(self.index, &name),
                 Output::Record(cause, event) => {
                     tally.happened.count(&event);

@@ -153,7 +153,7 @@ async fn wrong_method(method: Method, uri: Uri) -> Response {
     ))
 }
 
-fn refused(refusal: &Refusal) -> Response {
+pub(crate) fn refused(refusal: &Refusal) -> Response {
     let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     answer(
         status,

@@ -12,7 +12,7 @@
     reason = "a test says so when its world is wrong"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,8 +20,14 @@ use std::time::Duration;
 use machine::settings::{
     Domain, Handling, Identity, Listener, ListenerId, Presence, Settings, Transport,
 };
-use machine::{Batch, Instant, Key, Limits, Now, Op, Wall};
-use shard::{Cause, ConnectionId, Destination, Event, Flow, Output, Shard, Start};
+use machine::{
+    Batch, DocumentName, DocumentWrite, Instant, Key, Limits, Now, Op, StoredDocument, Wall,
+};
+use shard::{
+    Cause, ConnectionId, Destination, DocumentAnswer, DocumentRequest, Event, Flow, Output, Shard,
+    Start,
+};
+use xdm::Method;
 
 /// A document that says open or closed, with a note.
 pub fn pidf(basic: &str, note: &str) -> String {
@@ -91,6 +97,14 @@ pub struct World {
     pub disk: BTreeMap<Key, Vec<Vec<u8>>>,
     /// Handed over, not durable yet.
     pub pending: Vec<Batch>,
+    /// The documents that their store holds for certain.
+    pub kept: BTreeMap<DocumentName, StoredDocument>,
+    /// Handed to that store, not durable yet.
+    pub keeping: VecDeque<DocumentWrite>,
+    /// What requests for documents were answered.
+    pub answered: Vec<DocumentAnswer>,
+    /// Whether documents become durable at once.
+    pub keeps: bool,
     /// Whether batches become durable at once.
     pub prompt: bool,
     pub sent: Vec<Sent>,
@@ -162,6 +176,10 @@ impl World {
             starts: 1,
             disk: BTreeMap::new(),
             pending: Vec::new(),
+            kept: BTreeMap::new(),
+            keeping: VecDeque::new(),
+            answered: Vec::new(),
+            keeps: true,
             prompt: true,
             sent: Vec::new(),
             resolves: Vec::new(),
@@ -190,6 +208,7 @@ impl World {
     /// The process dies; what was not durable is lost. A new one starts on the same disk.
     pub fn crash(&mut self) {
         self.pending.clear();
+        self.keeping.clear();
         self.restart();
     }
 
@@ -210,6 +229,9 @@ impl World {
         for (key, chain) in self.disk.clone() {
             self.shard.restore(key, chain).unwrap();
         }
+        for (name, content) in self.kept.clone() {
+            self.shard.restore_document(name, content);
+        }
         self.shard.restored(self.now);
         self.run();
     }
@@ -229,6 +251,8 @@ impl World {
                         token: send.token,
                         cause: send.cause,
                     }),
+                    Output::Keep(write) => self.keeping.push_back(write),
+                    Output::Answered(answer) => self.answered.push(answer),
                     Output::Resolve(name) => self.resolves.push(name),
                     Output::Record(cause, event) => self.happened.push((cause, event)),
                 }
@@ -237,10 +261,84 @@ impl World {
                 self.make_durable();
                 busy = true;
             }
+            if self.keeps && !self.keeping.is_empty() {
+                self.keep_next(Ok(()));
+                busy = true;
+            }
             if !busy {
                 return;
             }
         }
+    }
+
+    /// The store of documents has done with the oldest change.
+    pub fn keep_next(&mut self, outcome: Result<(), String>) {
+        let write = self.keeping.pop_front().expect("a change to keep");
+        if outcome.is_ok() {
+            match write.content {
+                Some(content) => drop(self.kept.insert(write.name, content)),
+                None => drop(self.kept.remove(&write.name)),
+            }
+        }
+        self.shard.handle_kept(self.now, write.sequence, outcome);
+        if !self.keeps {
+            self.run();
+        }
+    }
+
+    /// A request for a document by its owner alice, whose answer is in `answered` once it is there.
+    pub fn request_document(&mut self, method: Method, path: &str, body: &str) -> DocumentRequest {
+        self.serial += 1;
+        let address = xcap::Address::parse(path, None, xdm::usages::default_namespace).unwrap();
+        let kind = match (&address.node, address.auid.as_str()) {
+            (Some(node), _) if node.terminal == xml::Terminal::Element => xcap::ELEMENT,
+            (Some(_), _) => xcap::ATTRIBUTE,
+            (None, auid) => xdm::usages::find(auid).map_or("", |usage| usage.media_type),
+        };
+        let owner = match &address.tree {
+            xcap::Tree::Global => None,
+            xcap::Tree::User(xui) => Some(xui.clone()),
+        };
+        DocumentRequest {
+            ticket: u64::from(self.serial),
+            by: owner.clone().unwrap_or_default(),
+            method,
+            address,
+            owner,
+            content_type: Some(kind.to_owned()),
+            if_match: None,
+            if_none_match: None,
+            body: body.as_bytes().to_vec(),
+        }
+    }
+
+    /// Asks, and gives the answer if it is there already.
+    pub fn ask(&mut self, request: DocumentRequest) -> Option<DocumentAnswer> {
+        let ticket = request.ticket;
+        self.shard.handle_document(self.now, request);
+        self.run();
+        self.answer_of(ticket)
+    }
+
+    /// The answer to a request.
+    pub fn answer_of(&self, ticket: u64) -> Option<DocumentAnswer> {
+        let mut answers = self.answered.iter();
+        answers.find(|answer| answer.ticket == ticket).cloned()
+    }
+
+    pub fn get(&mut self, path: &str) -> DocumentAnswer {
+        let request = self.request_document(Method::Get, path, "");
+        self.ask(request).expect("an answer")
+    }
+
+    pub fn put(&mut self, path: &str, body: &str) -> DocumentAnswer {
+        let request = self.request_document(Method::Put, path, body);
+        self.ask(request).expect("an answer")
+    }
+
+    pub fn delete(&mut self, path: &str) -> DocumentAnswer {
+        let request = self.request_document(Method::Delete, path, "");
+        self.ask(request).expect("an answer")
     }
 
     /// The disk has everything that was handed over.

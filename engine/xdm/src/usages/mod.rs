@@ -17,6 +17,7 @@ pub use pres_content::PRES_CONTENT;
 pub use pres_rules::{OMA_PRES_RULES, PRES_RULES};
 pub use pub_rules::PUB_RULES;
 pub use resource_lists::RESOURCE_LISTS;
+pub(crate) use resource_lists::list_entries;
 pub use rls_services::RLS_SERVICES;
 pub use xcap_caps::{XCAP_CAPS, capabilities};
 

@@ -18,6 +18,19 @@ pub static RESOURCE_LISTS: Usage = Usage {
     constraints: |root, _| unique_below(root, "resource-lists"),
 };
 
+/// How many entries, references and lists there are, however deep.
+pub(crate) fn list_entries(parent: &Element) -> usize {
+    let children = parent.elements().map(|child| {
+        let counts = child.name.namespace.as_str() == URI
+            && matches!(
+                &*child.name.local,
+                "list" | "entry" | "entry-ref" | "external"
+            );
+        usize::from(counts) + list_entries(child)
+    });
+    children.sum()
+}
+
 /// RFC 4826 §3.4.5: names of lists, URIs of entries, references and anchors are unique within their parent.
 pub(super) fn unique_below(parent: &Element, address: &str) -> Result<(), Conflict> {
     let mut seen = BTreeSet::new();

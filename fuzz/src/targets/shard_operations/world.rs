@@ -166,7 +166,7 @@ impl World {
                 assert!(!name.is_empty() && self.lookups.len() < 1000);
                 self.lookups.push_back(name);
             }
-            Output::Record(..) => {}
+            Output::Record(..) | Output::Keep(_) | Output::Answered(_) => {}
         }
     }
 

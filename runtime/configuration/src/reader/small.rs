@@ -59,8 +59,11 @@ pub(crate) fn limits(section: Option<&Section<'_>>) -> Limits {
         ),
         body_bytes_max: number(section, "body_bytes_max", d.body_bytes_max),
         head_bytes_max: number(section, "head_bytes_max", d.head_bytes_max),
+        document_bytes_max: number(section, "document_bytes_max", d.document_bytes_max),
+        documents_per_user_max: number(section, "documents_per_user_max", d.documents_per_user_max),
         xml_depth_max: number(section, "xml_depth_max", d.xml_depth_max),
         xml_nodes_max: number(section, "xml_nodes_max", d.xml_nodes_max),
+        list_entries_max: number(section, "list_entries_max", d.list_entries_max),
         view_bytes_max: number(section, "view_bytes_max", d.view_bytes_max),
         watchers_per_document_max: number(
             section,
