@@ -8,7 +8,7 @@ use sip::{Message, Method, Name, Writer, response_to};
 use transaction::Received;
 
 use crate::UsageId;
-use crate::agent::{ALLOW_EVENTS, Agent, NOTIFY_TYPES, PACKAGE, Usage, WINFO, WINFO_TYPES};
+use crate::agent::{ALLOW_EVENTS, Agent, NOTIFY_TYPES, PACKAGE, Usage, WINFO, WINFO_TYPES, Watch};
 use crate::event::{Event, Phase};
 use crate::hop::{self, Hop};
 
@@ -189,15 +189,7 @@ impl Agent {
                     body: Bytes::copy_from_slice(body),
                 };
                 let mut events = vec![event];
-                let dialog = watch.dialog.number;
-                let heard = watch.watchers.as_mut();
-                if let Some(news) = heard.and_then(|heard| heard.hear(dialog, body)) {
-                    events.extend(news.changed.into_iter().map(|changed| said(usage, changed)));
-                    if news.gap {
-                        // RFC 3858 §5: a refresh brings everybody.
-                        watch.subscriber.refresh(now);
-                    }
-                }
+                events.extend(watchers_said(now, usage, watch, body));
                 *shown = Some((usage, events));
                 Response::plain(200)
             }
@@ -214,6 +206,21 @@ fn phase(state: &str) -> Phase {
     } else {
         Phase::Active
     }
+}
+
+/// What the body says of watchers, where those are watched.
+fn watchers_said(now: Instant, usage: UsageId, watch: &mut Watch, body: &[u8]) -> Vec<Event> {
+    let dialog = watch.dialog.number;
+    let heard = watch.watchers.as_mut();
+    let Some(news) = heard.and_then(|heard| heard.hear(dialog, body)) else {
+        return Vec::new();
+    };
+    if news.gap {
+        // RFC 3858 §5: a refresh brings everybody.
+        watch.subscriber.refresh(now);
+    }
+    let changed = news.changed.into_iter();
+    changed.map(|changed| said(usage, changed)).collect()
 }
 
 fn said(usage: UsageId, (watcher, status): (Watcher, Option<Status>)) -> Event {
