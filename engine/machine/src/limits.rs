@@ -46,6 +46,9 @@ pub struct Limits {
     pub unanswered_per_hop_max: u32,
     /// From one address that is neither loopback nor a trusted peer. Beyond it: 503 with Retry-After to that source.
     pub requests_per_second_per_source_max: u32,
+    /// Wrong passwords from one address (IPv6: from one /64) that is neither loopback nor a trusted peer: 60 are many people's
+    /// mistakes, and 30 million guesses a year. Beyond it: 503 with Retry-After to that source until the minute is over.
+    pub auth_failures_per_minute_per_source_max: u32,
     /// TCP connections from one address that is neither loopback nor trusted. Beyond it: closed at once.
     pub connections_per_source_max: u32,
     /// Bytes queued towards one connection; a peer that reads slower is closed, nobody waits for it.
@@ -75,6 +78,7 @@ impl Default for Limits {
             transactions_max: 500_000,
             unanswered_per_hop_max: 512,
             requests_per_second_per_source_max: 2_000,
+            auth_failures_per_minute_per_source_max: 60,
             connections_per_source_max: 100,
             connection_queue_bytes_max: 4_194_304,
             memory_bytes_max: 0,

@@ -64,8 +64,12 @@ pub struct Claim<'a> {
 pub enum Unidentified {
     /// 401, with these challenges.
     Challenged(Vec<String>),
+    /// 400, and why.
+    Malformed(String),
     /// 403, and why.
     Forbidden(String),
+    /// 429: too many failed from there; after so many seconds again.
+    TooOften(u32),
 }
 
 /// What a shard is asked.
@@ -281,7 +285,15 @@ async fn bounded(body: Body, bytes_max: usize) -> Result<Bytes, Response> {
 
 fn unidentified(why: Unidentified) -> Response {
     match why {
+        Unidentified::Malformed(why) => problem(400, "Bad Request", &why),
         Unidentified::Forbidden(why) => problem(403, "Forbidden", &why),
+        Unidentified::TooOften(seconds) => {
+            let mut response = problem(429, "Too Many Requests", "too many wrong passwords");
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            response
+        }
         Unidentified::Challenged(challenges) => {
             let mut response = problem(401, "Unauthorized", "say who you are");
             for challenge in challenges {

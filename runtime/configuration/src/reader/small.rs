@@ -84,6 +84,11 @@ pub(crate) fn limits(section: Option<&Section<'_>>) -> Limits {
             "requests_per_second_per_source_max",
             d.requests_per_second_per_source_max,
         ),
+        auth_failures_per_minute_per_source_max: number(
+            section,
+            "auth_failures_per_minute_per_source_max",
+            d.auth_failures_per_minute_per_source_max,
+        ),
         connections_per_source_max: number(
             section,
             "connections_per_source_max",
