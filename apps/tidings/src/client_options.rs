@@ -51,8 +51,13 @@ pub(crate) struct ClientOptions {
     /// Who signs the server's certificate (not built yet)
     #[arg(long, value_name = "FILE", help_heading = "Server and identity")]
     ca: Option<std::path::PathBuf>,
-    /// XCAP root of the server (not built yet)
-    #[arg(long, value_name = "URL", help_heading = "Server and identity")]
+    /// XCAP root of the server; without it: port 8080 of the server's host
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "TIDINGS_XCAP_ROOT",
+        help_heading = "Server and identity"
+    )]
     xcap_root: Option<String>,
 }
 
@@ -159,13 +164,40 @@ impl ClientOptions {
         })
     }
 
+    /// How long to wait for an answer.
+    pub(crate) fn timeout(&self) -> Duration {
+        Duration::from_secs(u64::from(self.timeout))
+    }
+
+    /// Where the server's documents are.
+    pub(crate) fn xcap_root(&self) -> Result<String, String> {
+        if let Some(option) = self.not_built() {
+            return Err(format!("{option}: not built yet"));
+        }
+        if let Some(root) = &self.xcap_root {
+            return Ok(root.clone());
+        }
+        let host = match (&self.server, &self.identity) {
+            (Some(_), _) => self.place(&[])?.host,
+            (None, Some(identity)) => {
+                let aor = Aor::parse(identity).map_err(|why| format!("--as: {why}"))?;
+                self.place(&[aor])?.host
+            }
+            (None, None) => "127.0.0.1".to_owned(),
+        };
+        let host = match host.contains(':') && !host.starts_with('[') {
+            true => format!("[{host}]"),
+            false => host,
+        };
+        Ok(format!("http://{host}:8080/xcap-root"))
+    }
+
     fn not_built(&self) -> Option<&'static str> {
         [
             (self.register, "--register"),
             (self.user.is_some(), "--user"),
             (self.password_file.is_some(), "--password-file"),
             (self.ca.is_some(), "--ca"),
-            (self.xcap_root.is_some(), "--xcap-root"),
         ]
         .into_iter()
         .find_map(|(given, name)| given.then_some(name))

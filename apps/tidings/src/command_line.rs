@@ -39,8 +39,8 @@ pub(crate) enum Command {
     User(Anything),
     /// Verify, back up and restore a store (not built yet)
     Store(Anything),
-    /// XCAP client (not built yet)
-    Xcap(Anything),
+    /// Documents on a server: rules, lists
+    Xcap(crate::xcap::Arguments),
     /// Presence rules: what they let a watcher see
     Rules(rules::Arguments),
     /// Call flows against this or any implementation (not built yet)

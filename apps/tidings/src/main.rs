@@ -13,6 +13,7 @@ mod rules;
 mod serve;
 mod terminal;
 mod watch;
+mod xcap;
 
 use std::process::ExitCode;
 
@@ -50,7 +51,7 @@ fn run(command: Command) -> u8 {
         Command::Fetch(arguments) => fetch::run(arguments),
         Command::User(_) => commands::not_built("user"),
         Command::Store(_) => commands::not_built("store"),
-        Command::Xcap(_) => commands::not_built("xcap"),
+        Command::Xcap(arguments) => xcap::run(arguments),
         Command::Rules(arguments) => rules::run(arguments),
         Command::Interop(_) => commands::not_built("interop"),
         Command::Bench(arguments) => commands::bench::run(&arguments),

@@ -58,7 +58,7 @@ impl EventState {
             return Ok(published);
         }
         // RFC 3903 §6 step 2.
-        let package = self.package(request)?;
+        let package = self.published_package(request)?;
         // RFC 3903 §6 step 3: more than one tag is 400, which the header's reader sees.
         let if_match = request.sip_if_match()?;
         let existing = match if_match {

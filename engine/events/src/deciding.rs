@@ -1,7 +1,6 @@
 //! The rules changed, or the whole server ends: who is decided anew, who is told, and what must not leave any more.
 
-use std::sync::Arc;
-
+use machine::Now;
 use machine::settings::Handling;
 
 use crate::notifier::{handling_byte, with_sight};
@@ -12,33 +11,31 @@ use crate::subscription::{Owed, Phase, Reason};
 
 impl EventState {
     /// The rules of everybody may have changed: every watcher is decided again (RFC 5025 §3.2.1; standards §1.4–1.6).
-    pub fn redecide(&mut self, mut decide: impl FnMut(&str, &str) -> Option<Given>) {
+    pub fn redecide(&mut self, now: Now, mut decide: impl FnMut(&str, &str) -> Option<Given>) {
         for (slot, given) in self.decided(&mut decide) {
-            self.apply_given(slot, given);
+            self.apply_given(now, slot, given);
         }
+        self.redecide_waiting(None, &mut decide);
     }
 
     /// The rules of this presentity may have changed; nobody else's watchers are touched.
     pub fn redecide_one(
         &mut self,
+        now: Now,
         presentity: &str,
         mut decide: impl FnMut(&str, &str) -> Option<Given>,
     ) {
-        for package in 0..self.by_name.len() {
-            let Some(slot) = self.by_name[package].get(presentity) else {
-                continue;
-            };
-            for slot in self.resources[*slot as usize].subscriptions.clone() {
-                let given = decide(presentity, &self.subscriptions[slot as usize].watcher);
-                self.apply_given(slot, given);
+        let mut slots = Vec::new();
+        for by_name in &self.by_name {
+            if let Some(slot) = by_name.get(presentity) {
+                slots.extend(&self.resources[*slot as usize].subscriptions);
             }
         }
-    }
-
-    /// Whether anybody watches this presentity.
-    pub fn is_watched(&self, presentity: &str) -> bool {
-        let mut slots = self.by_name.iter().filter_map(|of| of.get(presentity));
-        slots.any(|slot| !self.resources[*slot as usize].subscriptions.is_empty())
+        for slot in slots {
+            let given = self.decide_about(slot, &mut decide);
+            self.apply_given(now, slot, given);
+        }
+        self.redecide_waiting(Some(presentity), &mut decide);
     }
 
     /// What every watcher is given now.
@@ -46,15 +43,40 @@ impl EventState {
         &self,
         decide: &mut dyn FnMut(&str, &str) -> Option<Given>,
     ) -> Vec<(u32, Option<Given>)> {
-        let decided = self.subscriptions.iter().map(|(slot, subscription)| {
-            let presentity: &Arc<str> = &self.resources[subscription.resource as usize].name;
-            (slot as u32, decide(presentity, &subscription.watcher))
-        });
-        decided.collect()
+        let slots = self.subscriptions.iter().map(|(slot, _)| slot as u32);
+        slots
+            .map(|slot| (slot, self.decide_about(slot, decide)))
+            .collect()
+    }
+
+    fn decide_about(
+        &self,
+        slot: u32,
+        decide: &mut dyn FnMut(&str, &str) -> Option<Given>,
+    ) -> Option<Given> {
+        let subscription = &self.subscriptions[slot as usize];
+        let resource = &self.resources[subscription.resource as usize];
+        let (presentity, watcher) = (&*resource.name, &*subscription.watcher);
+        let given = decide(presentity, watcher)?;
+        Some(self.given_under(resource.package, presentity, watcher, given))
+    }
+
+    /// What the rules give under a package; a template of it shows no part of the view.
+    pub(crate) fn given_under(
+        &self,
+        package: u8,
+        presentity: &str,
+        watcher: &str,
+        given: Given,
+    ) -> Given {
+        match self.winfo.tells_of(package) {
+            None => given,
+            Some(_) => Given::whole(self.handling_of(package, presentity, watcher, given.handling)),
+        }
     }
 
     /// `None`: the presentity is served here no longer.
-    pub(crate) fn apply_given(&mut self, slot: u32, given: Option<Given>) {
+    pub(crate) fn apply_given(&mut self, now: Now, slot: u32, given: Option<Given>) {
         let is_live = self.subscriptions[slot as usize].phase == Phase::Live;
         match given {
             // The last NOTIFY tells no more than she may see now.
@@ -64,12 +86,12 @@ impl EventState {
                     self.owe(slot, Owed::AtOnce);
                 }
             }
-            None => self.end(slot, Reason::NoResource),
-            Some(given) => self.apply_to_live(slot, given),
+            None => self.end(now, slot, Reason::NoResource),
+            Some(given) => self.apply_to_live(now, slot, given),
         }
     }
 
-    fn apply_to_live(&mut self, slot: u32, given: Given) {
+    fn apply_to_live(&mut self, now: Now, slot: u32, given: Given) {
         let before = self.subscriptions[slot as usize].handling;
         let handling = given.handling;
         let taken = self.take_given(slot, given);
@@ -77,8 +99,9 @@ impl EventState {
             return;
         }
         if handling == Handling::Block {
-            return self.end(slot, Reason::Rejected);
+            return self.end(now, slot, Reason::Rejected);
         }
+        self.watcher_decided(slot, before);
         let subscription = &self.subscriptions[slot as usize];
         let (stored, resource) = (subscription.stored, subscription.resource);
         // What was answered before does not cover what she sees from now on.
@@ -132,14 +155,14 @@ impl EventState {
     }
 
     /// Each watcher is told to subscribe again elsewhere (RFC 6665 §4.4.2, §4.1.3 "deactivated").
-    pub fn deactivate_all(&mut self) {
+    pub fn deactivate_all(&mut self, now: Now) {
         let slots: Vec<u32> = self
             .subscriptions
             .iter()
             .map(|(slot, _)| slot as u32)
             .collect();
         for slot in slots {
-            self.end(slot, Reason::Deactivated);
+            self.end(now, slot, Reason::Deactivated);
         }
     }
 }

@@ -115,6 +115,11 @@ impl Dialog {
         std::str::from_utf8(bytes).unwrap_or_default()
     }
 
+    /// The watcher as her SUBSCRIBE's From has her.
+    pub fn remote(&self) -> &str {
+        self.field(Field::Remote)
+    }
+
     /// As stored.
     pub fn to_bytes(&self) -> &[u8] {
         &self.packed

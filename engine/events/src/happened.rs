@@ -70,6 +70,22 @@ machine::schema! {
             /// The reason in Subscription-State (RFC 6665 §4.1.3), or why it was given up.
             why: &'static str,
         }
+        /// A pending subscription lapsed, or somebody fetched whom nobody has decided about: the presentity may learn so (RFC 3857 §4.7.1).
+        WaitingBegan = "waiting.began", counted "tidings_waiting_begun_total" {
+            /// Canonical address of record of who is to decide.
+            presentity: Arc<str>,
+            /// Canonical address of record of who asked.
+            watcher: Arc<str>,
+        }
+        /// A watcher no longer waits for a decision.
+        WaitingEnded = "waiting.ended", counted "tidings_waiting_ended_total" by why {
+            /// Canonical address of record of who was to decide.
+            presentity: Arc<str>,
+            /// Canonical address of record of who asked.
+            watcher: Arc<str>,
+            /// "approved", "rejected", "noresource"; "giveup": she asked again, or it took too long, or too many wait.
+            why: &'static str,
+        }
         /// A NOTIFY is owed that the interval between two of them holds back (RFC 3856 §6.10).
         NotifyDeferred = "notify.deferred", counted "tidings_notifies_deferred_total" {
             /// Canonical address of record of whom it is about.

@@ -1,7 +1,7 @@
 //! Event state: publications, subscriptions and notifications (RFC 6665, RFC 3903).
 //! Owns: soft state of the users of one shard.   Takes: requests, policy changes, the time.
 //! Gives: responses, NOTIFY requests, records to commit, deadlines.
-//! Never: sockets, clocks, files, tasks, the meaning of a body (that is `presence`).
+//! Never: sockets, clocks, files, tasks, the meaning of a body (that is `presence`) but of those about subscriptions (`winfo`).
 
 pub mod answer;
 pub mod compositor;
@@ -18,6 +18,8 @@ pub mod sight;
 pub mod state;
 pub mod stored;
 pub mod subscription;
+mod waiting;
+pub mod winfo;
 mod written;
 
 pub use answer::Rejection;

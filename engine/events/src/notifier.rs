@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use documents::watcherinfo::Event;
 use machine::settings::{Handling, Presence, Profile};
 use machine::{Cause, Instant, Key, Now, Wall};
 use sip::{Message, Name};
@@ -54,17 +55,19 @@ impl EventState {
         origin: Origin,
         given: Given,
     ) -> Result<Subscribed, Rejection> {
-        let handling = given.handling;
         if let Some(answer) = self.subscribed_before(context, change) {
             return Ok(answer);
         }
         let package = self.package(request)?;
+        let given = self.given_under(package, context.presentity, context.identity, given);
+        let handling = given.handling;
+        let is_winfo = self.winfo.tells_of(package).is_some();
         let known = self.by_name[usize::from(package)].get(context.presentity);
         let unpublished = known.is_none_or(|slot| {
             let resource = &self.resources[*slot as usize];
             resource.publications.is_empty() && !resource.published
         });
-        if context.presence.unknown_presentity_is_404 && unpublished {
+        if context.presence.unknown_presentity_is_404 && unpublished && !is_winfo {
             return Err(Rejection::new(404, ""));
         }
         let notify_type = acceptable(self.packages[usize::from(package)], request)?;
@@ -179,6 +182,7 @@ impl EventState {
             notify_type,
             handling,
             sight,
+            approved: false,
             phase: first_phase(expires),
             stored: expires > 0,
             remote_cseq: request.cseq().map(|cseq| cseq.number).unwrap_or_default(),
@@ -215,6 +219,7 @@ impl EventState {
         }
         self.say_begun(slot, expires);
         self.owe(slot, Owed::AtOnce);
+        self.watcher_came(context.now, slot);
         tag
     }
 
@@ -296,7 +301,7 @@ impl EventState {
             if rewritten {
                 self.rewrite_subscription(context.now, slot);
             }
-            self.end(slot, Reason::Timeout);
+            self.end(context.now, slot, Reason::Timeout);
             return Ok(Subscribed::ended(status, tag));
         }
         self.grant_subscription(context.now, slot, expires);
@@ -360,7 +365,7 @@ impl EventState {
         }
     }
 
-    pub(crate) fn subscription_expires(&mut self, key: Key) {
+    pub(crate) fn subscription_expires(&mut self, now: Now, key: Key) {
         let Some(slot) = self.by_key.get(&key).copied() else {
             return;
         };
@@ -373,12 +378,12 @@ impl EventState {
                 // at the next start, what the watcher was told is over.
                 self.records.push_lazily(key, Kind::Append, &record);
             }
-            self.end_began(slot);
+            self.end_began(now, slot);
         }
     }
 
     /// Ends a live subscription: the last NOTIFY is owed at once.
-    pub(crate) fn end(&mut self, slot: u32, reason: Reason) {
+    pub(crate) fn end(&mut self, now: Now, slot: u32, reason: Reason) {
         let subscription = &mut self.subscriptions[slot as usize];
         if subscription.phase != Phase::Live {
             return;
@@ -387,15 +392,16 @@ impl EventState {
         if let Some(record) = ending_record(subscription) {
             self.records.push(subscription.key, Kind::Append, &record);
         }
-        self.end_began(slot);
+        self.end_began(now, slot);
     }
 
-    fn end_began(&mut self, slot: u32) {
+    fn end_began(&mut self, now: Now, slot: u32) {
         let subscription = &mut self.subscriptions[slot as usize];
         let (timer, phase) = (subscription.expiry.take(), subscription.phase);
         self.cancel_timer(timer);
         self.uncover(slot);
         if let Phase::Ending(reason) = phase {
+            self.watcher_left(now, slot, reason.event());
             self.happens_to(slot, self.cause, |presentity, watcher| {
                 Happened::SubscriptionEnded {
                     presentity,
@@ -409,7 +415,11 @@ impl EventState {
 
     /// The subscription is over and forgotten; `why` is for the log when nobody was told before.
     pub(crate) fn remove(&mut self, now: Now, slot: u32, why: Option<&'static str>) {
+        if self.subscriptions[slot as usize].phase == Phase::Live {
+            self.watcher_left(now, slot, Event::Timeout);
+        }
         let subscription = self.subscriptions.remove(slot as usize);
+        self.winfo.forget(subscription.key);
         self.cancel_timer(subscription.expiry);
         self.cancel_timer(subscription.wake);
         self.by_key.remove(&subscription.key);

@@ -216,7 +216,7 @@ impl EventState {
             .map(|(_, each)| each.key)
             .collect();
         for key in lapsed {
-            self.subscription_expires(key);
+            self.subscription_expires(now, key);
         }
         let decided = self.decided(&mut decide);
         for (slot, given) in &decided {
@@ -228,8 +228,9 @@ impl EventState {
             self.owe_after_start(slot, answered);
         }
         for (slot, given) in decided {
-            self.apply_given(slot, given);
+            self.apply_given(now, slot, given);
         }
+        self.redecide_waiting(None, &mut decide);
     }
 
     /// She is given what is on record: only the record's digest was known until now.
@@ -347,6 +348,7 @@ fn read_subscription(
         notify_type: refreshed.notify_type,
         handling: refreshed.handling,
         sight: WHOLE,
+        approved: false,
         phase: Phase::Live,
         stored: true,
         remote_cseq: refreshed.remote_cseq,
@@ -446,9 +448,11 @@ fn apply(
             subscription.cseq_starts = fields.u32()?;
         }
         b'h' => {
+            let before = subscription.handling;
             subscription.handling = read_handling(fields.u8()?)?;
             subscription.asked = fields.u64()?;
             *sight = fields.u64_if_any()?;
+            subscription.approved |= before == Handling::Confirm && subscription.handling > before;
         }
         _ => return Err(Unreadable("an unknown change of a subscription")),
     }

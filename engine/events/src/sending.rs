@@ -58,7 +58,9 @@ impl EventState {
         if !std::mem::replace(&mut subscription.open, true) {
             resource.open += 1;
         }
-        let is_covered = subscription.stored && subscription.phase == Phase::Live;
+        let is_winfo = self.winfo.tells_of(resource.package).is_some();
+        // Watchers of watchers are told everything after every start.
+        let is_covered = subscription.stored && subscription.phase == Phase::Live && !is_winfo;
         if is_covered && !std::mem::replace(&mut subscription.unsettled, true) {
             resource.unsettled += 1;
         }
@@ -200,6 +202,9 @@ impl EventState {
 
     /// Whether a NOTIFY would say what she answered last.
     fn knows(&mut self, slot: u32) -> bool {
+        if self.is_winfo(slot) {
+            return self.knows_watchers(slot);
+        }
         let digest = self.body(slot).digest;
         let subscription = &self.subscriptions[slot as usize];
         let pending = subscription.handling == Handling::Confirm;
@@ -273,6 +278,7 @@ impl EventState {
         };
         let body = match &self.subscriptions[slot as usize].in_flight {
             Some(flight) => flight.body.len(),
+            None if self.is_winfo(slot) => self.winfo_bytes(slot),
             None => self.body(slot).body.len(),
         };
         let subscription = &self.subscriptions[slot as usize];
@@ -291,7 +297,10 @@ impl EventState {
         if self.subscriptions[slot as usize].in_flight.is_some() {
             return None;
         }
-        let view = self.body(slot).clone();
+        let view = match self.is_winfo(slot) {
+            true => self.compose_winfo(now, slot),
+            false => self.body(slot).clone(),
+        };
         self.renew_cseq_base(slot);
         let subscription = &mut self.subscriptions[slot as usize];
         subscription.sent += 1;

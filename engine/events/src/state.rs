@@ -19,6 +19,7 @@ use crate::resource::{AnsweredByAll, NOTHING, Resource, View};
 use crate::sight::{Sights, WHOLE};
 use crate::stored::Encoder;
 use crate::subscription::Subscription;
+use crate::winfo::Winfo;
 use crate::written::{Kind, Written};
 
 /// How long the same request may still arrive again: 64·T1 (RFC 3261 §17.1.2.2).
@@ -60,6 +61,8 @@ pub enum Timer {
     SubscriptionWakes(Key),
     /// An ended object is remembered so long, for the same request again after a crash.
     Forget(Key),
+    /// Set for the watcher who has waited longest for a decision; on expiry she is given up (RFC 3857 §4.7.1).
+    WaitingEnds,
     /// After a start: requests of the life before can no longer be retransmissions.
     ForgetChanges,
 }
@@ -108,6 +111,7 @@ pub struct EventState {
     pub(crate) publications: usize,
     /// Whose publications changed, while somebody watches.
     pub(crate) touched: Vec<Arc<str>>,
+    pub(crate) winfo: Winfo,
 }
 
 /// How much there is.
@@ -153,6 +157,7 @@ impl EventState {
             cause: Cause::NONE,
             publications: 0,
             touched: Vec::new(),
+            winfo: Winfo::new(packages),
         }
     }
 
@@ -170,7 +175,8 @@ impl EventState {
         let maps = self.by_name.iter().map(HashMap::len).sum::<usize>()
             + self.by_key.len()
             + self.watchers.len()
-            + self.done.len();
+            + self.done.len()
+            + self.winfo.remembered();
         let queues = self.ring.len() + self.resend.len() + self.freed_hops.len();
         let records = self.records.len() + self.happened.len();
         let sights = self.resources.iter();
@@ -184,7 +190,7 @@ impl EventState {
             + sights.sum::<usize>()
     }
 
-    /// The names of the packages, for Allow-Events (RFC 6665 §8.2.2: packages, not templates).
+    /// The names of the packages, for Allow-Events (RFC 6665 §8.2.2), those with a template under their whole names.
     pub fn allow_events(&self) -> String {
         self.packages
             .iter()
@@ -460,9 +466,10 @@ impl EventState {
                 Timer::PublicationExpires { resource, key } => {
                     self.publication_expires(now, resource, key)
                 }
-                Timer::SubscriptionExpires(key) => self.subscription_expires(key),
+                Timer::SubscriptionExpires(key) => self.subscription_expires(now, key),
                 Timer::SubscriptionWakes(key) => self.subscription_wakes(now, key),
                 Timer::Forget(key) => self.remove_lazily(key),
+                Timer::WaitingEnds => self.waiting_ends(now),
                 Timer::ForgetChanges => self.done.clear(),
             }
         }

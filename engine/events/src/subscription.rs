@@ -193,6 +193,8 @@ pub struct Subscription {
     pub handling: Handling,
     /// What she sees where that is to allow: which of the resource's sights.
     pub(crate) sight: u32,
+    /// It was pending before the presentity let it be active.
+    pub approved: bool,
     /// Where it is in its life.
     pub phase: Phase,
     /// A fetch is never stored.

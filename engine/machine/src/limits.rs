@@ -28,6 +28,17 @@ pub struct Limits {
     /// What the live publications of one user hold together: 32 sources × 8 KiB = 256 KiB, composed in 25 ms at the very
     /// worst, during which her shard does nothing else. Beyond it: 413.
     pub view_bytes_max: u32,
+    /// Watchers in one document of watcher information: 10 000 × 150 B = 1.5 MB, below what is queued for one connection. Beyond it: those
+    /// alone who wait for a decision, then those who have been there longest.
+    pub watchers_per_document_max: u32,
+    /// How long a watcher whose pending subscription lapsed is told of as waiting. A day: a presentity who looks once a day sees her.
+    /// Beyond it: given up.
+    pub waiting_seconds_max: u32,
+    /// Watchers who wait for one presentity: 100 × 400 B = 40 KB, and no more than a person decides about. Beyond it: who has waited longest
+    /// is given up.
+    pub waiting_per_presentity_max: u32,
+    /// Watchers who wait in one shard: 100 000 × 400 B = 40 MB. Beyond it: who has waited longest is given up.
+    pub waiting_max: u32,
     /// Server transactions remembered by one shard: 500 000 × 600 B = 300 MB at worst, 32 s of 15 000 requests a second.
     /// Beyond it: 503 with Retry-After, the whole node is overloaded.
     pub transactions_max: u32,
@@ -35,6 +46,9 @@ pub struct Limits {
     pub unanswered_per_hop_max: u32,
     /// From one address that is neither loopback nor a trusted peer. Beyond it: 503 with Retry-After to that source.
     pub requests_per_second_per_source_max: u32,
+    /// Wrong passwords from one address (IPv6: from one /64) that is neither loopback nor a trusted peer: 60 are many people's
+    /// mistakes, and 30 million guesses a year. Beyond it: 503 with Retry-After to that source until the minute is over.
+    pub auth_failures_per_minute_per_source_max: u32,
     /// TCP connections from one address that is neither loopback nor trusted. Beyond it: closed at once.
     pub connections_per_source_max: u32,
     /// Bytes queued towards one connection; a peer that reads slower is closed, nobody waits for it.
@@ -57,9 +71,14 @@ impl Default for Limits {
             xml_nodes_max: 16_384,
             list_entries_max: 4_000,
             view_bytes_max: 262_144,
+            watchers_per_document_max: 10_000,
+            waiting_seconds_max: 86_400,
+            waiting_per_presentity_max: 100,
+            waiting_max: 100_000,
             transactions_max: 500_000,
             unanswered_per_hop_max: 512,
             requests_per_second_per_source_max: 2_000,
+            auth_failures_per_minute_per_source_max: 60,
             connections_per_source_max: 100,
             connection_queue_bytes_max: 4_194_304,
             memory_bytes_max: 0,

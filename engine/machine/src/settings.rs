@@ -1,7 +1,11 @@
 //! What the operator decided, as the engines need it: immutable, replaced as a whole by a reload.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use sip::digest::Algorithm;
 
 use crate::Limits;
 
@@ -111,7 +115,7 @@ pub struct PublishByOther {
     pub presentities: String,
 }
 
-/// How identity is found: asserted by a trusted peer, else From where permitted.
+/// How identity is found: asserted by a trusted peer, else by Digest, else From where permitted.
 #[derive(Clone, Debug, Default)]
 pub struct Identity {
     /// Whose P-Asserted-Identity is believed.
@@ -120,6 +124,78 @@ pub struct Identity {
     pub from_is_identity: bool,
     /// Every known user: canonical AOR → itself; alias → canonical AOR.
     pub aliases: BTreeMap<String, String>,
+    /// Who may prove who she is. Without it nobody is challenged.
+    pub digest: Option<Arc<Digest>>,
+}
+
+/// What it takes to challenge and to check the answer (RFC 7616, RFC 8760).
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Digest {
+    /// Offered in this order.
+    pub algorithms: Vec<Algorithm>,
+    /// What nonces are made with.
+    pub nonce_key: [u8; 32],
+    /// Realm of each served domain, by its name.
+    pub realms: BTreeMap<String, String>,
+    /// By realm, then by user name.
+    pub users: BTreeMap<String, BTreeMap<String, DigestUser>>,
+}
+
+/// By which name and secret a user is known. One user may have several names.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DigestUser {
+    /// Canonical address of record.
+    pub aor: String,
+    /// H(A1) with SHA-256, in lower-case hexadecimal digits.
+    pub ha1_sha256: Option<String>,
+    /// H(A1) with MD5 likewise.
+    pub ha1_md5: Option<String>,
+}
+
+impl Digest {
+    /// The realm of a served domain.
+    pub fn realm<'d>(&'d self, domain: &'d str) -> &'d str {
+        self.realms.get(domain).map_or(domain, String::as_str)
+    }
+
+    /// Whether it is a realm of ours.
+    pub fn is_realm(&self, realm: &str) -> bool {
+        self.realms.values().any(|ours| ours == realm) || self.users.contains_key(realm)
+    }
+
+    /// Whose name it is.
+    pub fn user(&self, realm: &str, username: &str) -> Option<&DigestUser> {
+        self.users.get(realm)?.get(username)
+    }
+}
+
+impl DigestUser {
+    /// H(A1) with this algorithm, if it is known.
+    pub fn ha1(&self, algorithm: Algorithm) -> Option<&str> {
+        match algorithm {
+            Algorithm::Sha256 => self.ha1_sha256.as_deref(),
+            Algorithm::Md5 => self.ha1_md5.as_deref(),
+        }
+    }
+}
+
+/// Settings are logged and compared in tests; secrets are not for that.
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Digest")
+            .field("algorithms", &self.algorithms)
+            .field("realms", &self.realms)
+            .field("users", &self.users)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for DigestUser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DigestUser")
+            .field("aor", &self.aor)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Addresses that share a prefix.

@@ -320,7 +320,7 @@ impl Shard {
     ) -> Result<(), Rejection> {
         let (presentity, domain) = self.presentity(request)?;
         // RFC 3903 §6 step 2 comes before who may: an unknown event is nobody's to publish.
-        self.events.package(request)?;
+        self.events.published_package(request)?;
         let identity = self.identity(flow, request)?;
         if !self.lets_publish(&domain, &identity, &presentity) {
             return Err(Rejection::new(403, ""));

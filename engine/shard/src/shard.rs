@@ -108,6 +108,14 @@ impl Shard {
         let mut random = Random::new(start.seed);
         let seed = random.next_u64();
         let gruu = format!("{:016x}", partitioner.hash(b"Contact"));
+        let mut events = EventState::new(
+            PACKAGES,
+            partitioner,
+            start.starts,
+            (start.index, start.shards),
+            seed,
+        );
+        events.handle_limits(&start.settings.limits);
         Self {
             index: start.index,
             shards: start.shards,
@@ -116,13 +124,7 @@ impl Shard {
                 start.hash_key,
                 start.settings.limits.transactions_max as usize,
             ),
-            events: EventState::new(
-                PACKAGES,
-                partitioner,
-                start.starts,
-                (start.index, start.shards),
-                seed,
-            ),
+            events,
             invites: HashMap::new(),
             documents: Documents::default(),
             policy: Policy::default(),
@@ -387,6 +389,7 @@ impl Shard {
             .set_max(settings.limits.transactions_max as usize);
         self.settings = settings;
         let directory = &self.directory;
+        self.events.handle_limits(&self.settings.limits);
         self.events.handle_presence(|name| directory.presence(name));
         self.redecide_all();
         self.happens(Happened::SettingsTaken {});
@@ -407,7 +410,7 @@ impl Shard {
     pub fn handle_drain(&mut self, now: Now) {
         self.begin(now);
         self.duty = Duty::Stopping;
-        self.events.deactivate_all();
+        self.events.deactivate_all(now);
     }
 
     /// Nothing is owed, unanswered, or waits for durability.
@@ -579,4 +582,12 @@ impl Shard {
 pub(crate) const ALLOW: &str = "SUBSCRIBE, PUBLISH, OPTIONS, CANCEL, ACK";
 
 /// Adding an event package: one line here.
-static PACKAGES: &[&events::package::Package] = &[&presence::PRESENCE];
+static PACKAGES: &[&events::package::Package] =
+    &[&presence::PRESENCE, &PRESENCE_WINFO, &PRESENCE_WINFO_WINFO];
+
+/// RFC 3857: who watches.
+static PRESENCE_WINFO: events::package::Package = events::winfo::package("presence.winfo");
+
+/// And who watches that. Deeper it does not go (RFC 3857 §3 lets it).
+static PRESENCE_WINFO_WINFO: events::package::Package =
+    events::winfo::package("presence.winfo.winfo");

@@ -126,6 +126,7 @@ impl Story {
     fn new() -> Self {
         let mut settings = settings();
         settings.limits.unanswered_per_hop_max = 2;
+        settings.limits.waiting_seconds_max = 60;
         let world = World::with(settings);
         Self {
             world,

@@ -136,6 +136,7 @@ pub(crate) fn rules(script: &mut Script<'_>) -> (Presence, Limits) {
     let wide = Limits::default();
     let small = |bit: u8, small: u32, wide: u32| if second & bit == 0 { wide } else { small };
     let limits = Limits {
+        waiting_seconds_max: 60,
         publications_per_user_max: small(1, 2, wide.publications_per_user_max),
         subscriptions_per_presentity_max: small(2, 3, wide.subscriptions_per_presentity_max),
         subscriptions_per_watcher_max: small(4, 2, wide.subscriptions_per_watcher_max),

@@ -73,6 +73,7 @@ pub(crate) fn settings(number: u64, handling: Handling, interval_ms: u32, named:
         limits: Limits {
             head_bytes_max: HEAD_BYTES_MAX,
             body_bytes_max: BODY_BYTES_MAX,
+            waiting_seconds_max: 120,
             ..Limits::default()
         },
         path_mtu: 0,

@@ -17,3 +17,4 @@ pub mod shape;
 pub mod timed_status;
 pub mod timestamp;
 pub mod value;
+pub mod watcherinfo;

@@ -171,7 +171,8 @@ impl Attribute {
         own.map_or("", |(_, name)| name)
     }
 
-    fn is_oma(self) -> bool {
+    /// Whether its transformation is of OMA's namespace.
+    pub fn is_oma(self) -> bool {
         self >= Self::Willingness
     }
 }

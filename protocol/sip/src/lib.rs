@@ -24,6 +24,7 @@
 //! ```
 
 mod check;
+pub mod digest;
 mod essentials;
 mod flaw;
 pub mod framing;

@@ -105,7 +105,7 @@ pub(crate) const ROOT: &[Key] = &[
     fixed(
         "roles",
         Kind::List(&ROLE),
-        "[\"presence-server\"]",
+        "[\"presence-server\", \"xdms\"]",
         "what listeners without `role` play",
     ),
     key("node", Kind::Table(NODE), "", ""),
@@ -113,7 +113,7 @@ pub(crate) const ROOT: &[Key] = &[
     later("tls", Kind::Table(TLS)),
     key("identity", Kind::Table(IDENTITY), "", ""),
     key("presence", Kind::Table(PRESENCE), "", ""),
-    later("xdms", Kind::Table(XDMS)),
+    key("xdms", Kind::Table(XDMS), "", ""),
     later("p-cscf", Kind::Table(P_CSCF)),
     later("i-cscf", Kind::Table(I_CSCF)),
     later("s-cscf", Kind::Table(S_CSCF)),
@@ -132,7 +132,7 @@ pub(crate) const ROOT: &[Key] = &[
 
 pub(crate) const ROLE: Kind = Kind::Choice(&[
     ("presence-server", true),
-    ("xdms", false),
+    ("xdms", true),
     ("rls", false),
     ("s-cscf", false),
     ("p-cscf", false),
@@ -208,7 +208,7 @@ const HTTP: &[Key] = &[
 
 const SERVES: Kind = Kind::Choice(&[
     ("health", true),
-    ("xcap", false),
+    ("xcap", true),
     ("api", false),
     ("metrics", false),
     ("console", false),
@@ -349,7 +349,12 @@ const PUBLISH_BY_OTHER: &[Key] = &[
     key("presentities", Kind::Text, "", ""),
 ];
 
-const XDMS: &[Key] = &[key("roots", TEXTS, "", "")];
+const XDMS: &[Key] = &[fixed(
+    "roots",
+    TEXTS,
+    "[\"/xcap-root\"]",
+    "URLs or paths below which documents are; the first is handed out",
+)];
 const P_CSCF: &[Key] = &[key("strip_towards_ue", Kind::Flag, "", "")];
 const I_CSCF: &[Key] = &[key("s_cscfs", TEXTS, "", "")];
 
@@ -493,13 +498,14 @@ pub(crate) const LIMITS: &[Key] = &[
     bound("xml_nodes_max", 64, 1_048_576),
     bound("list_entries_max", 1, 1_000_000),
     bound("view_bytes_max", 1024, 16_777_216),
+    bound("watchers_per_document_max", 1, 100_000),
+    bound("waiting_seconds_max", 1, 31_536_000),
+    bound("waiting_per_presentity_max", 1, 1_000_000),
+    bound("waiting_max", 1, 100_000_000),
     bound("transactions_max", 1000, 100_000_000),
     bound("unanswered_per_hop_max", 1, 1_000_000),
     bound("requests_per_second_per_source_max", 1, 10_000_000),
-    later(
-        "auth_failures_per_minute_per_source_max",
-        number(1, 1_000_000),
-    ),
+    bound("auth_failures_per_minute_per_source_max", 1, 1_000_000),
     bound("connections_per_source_max", 1, 1_000_000),
     bound("connection_queue_bytes_max", 65_536, 1_073_741_824),
     bound("memory_bytes_max", 0, 1 << 50),

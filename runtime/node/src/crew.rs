@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
-use machine::{Key, Partition};
+use machine::{DocumentName, Key, Partition, Partitioner, StoredDocument};
 use shard::settings::Settings;
 use store::{Identity, Recovered};
 use transport::udp::Port;
@@ -17,12 +17,18 @@ use crate::thread::{Hands, Thread};
 /// Objects handed to a shard at once while restoring.
 const RESTORE_CHUNK: usize = 256;
 
-type Objects = Vec<(Key, Vec<Vec<u8>>)>;
+/// What a shard is given back.
+enum Back {
+    Objects(Vec<(Key, Vec<Vec<u8>>)>),
+    Documents(Vec<(DocumentName, StoredDocument)>),
+    /// That was all.
+    End,
+}
 
 /// The shards' threads while they restore: each builds its shard itself, so a shard never changes threads.
 pub(crate) struct Crew {
     threads: Vec<JoinHandle<()>>,
-    objects: Vec<SyncSender<Objects>>,
+    backs: Vec<SyncSender<Back>>,
     restored: Receiver<Result<(), (u16, String)>>,
     go: Vec<Sender<Hands>>,
 }
@@ -39,12 +45,12 @@ impl Crew {
         let (told, restored) = channel();
         let mut crew = Self {
             threads: Vec::new(),
-            objects: Vec::new(),
+            backs: Vec::new(),
             restored,
             go: Vec::new(),
         };
         for (index, ports) in (0..shards).zip(ports) {
-            let (objects, take_objects) = sync_channel::<Objects>(4);
+            let (back, take_back) = sync_channel::<Back>(4);
             let (go, take_hands) = channel();
             let (shared, settings, told) = (Arc::clone(shared), Arc::clone(settings), told.clone());
             let seed = random_seed().map_err(system("asking for randomness"))?;
@@ -66,8 +72,8 @@ impl Crew {
                     now,
                 };
                 let mut engine = E::new(start);
-                let outcome = restore(&mut engine, &take_objects).map_err(|why| (index, why));
-                drop(take_objects);
+                let outcome = restore(&mut engine, &take_back).map_err(|why| (index, why));
+                drop(take_back);
                 let is_restored = outcome.is_ok();
                 if is_restored {
                     engine.restored(shared.clock.now());
@@ -87,18 +93,37 @@ impl Crew {
                 .spawn(work);
             crew.threads
                 .push(thread.map_err(system("starting a shard's thread"))?);
-            crew.objects.push(objects);
+            crew.backs.push(back);
             crew.go.push(go);
         }
         Ok(crew)
     }
 
+    /// Gives every document to its shard. Comes before the objects: who sees what of those is decided by these.
+    pub(crate) fn documents(
+        &self,
+        partitioner: &Partitioner,
+        documents: Vec<(DocumentName, StoredDocument)>,
+        shards: u16,
+    ) {
+        let mut parts: Vec<Vec<_>> = (0..shards).map(|_| Vec::new()).collect();
+        for (name, content) in documents {
+            let owner = name.owner.as_deref().unwrap_or("global");
+            let shard = partitioner.partition(owner).shard(shards);
+            parts[usize::from(shard)].push((name, content));
+        }
+        for (back, part) in self.backs.iter().zip(parts) {
+            // A shard that has given up says why by `restored`.
+            let _ = back.send(Back::Documents(part));
+        }
+    }
+
     /// Gives every object to its shard, and waits until all have taken theirs.
     pub(crate) fn replay(&self, store: &mut dyn Recovered, shards: u16) -> Result<(), StartError> {
-        let mut chunks: Vec<Objects> = (0..shards).map(|_| Vec::new()).collect();
-        let send = |shard: usize, chunk: &mut Objects| {
+        let mut chunks: Vec<Vec<_>> = (0..shards).map(|_| Vec::new()).collect();
+        let send = |shard: usize, chunk: &mut Vec<_>| {
             // A shard that has given up says why by `restored`.
-            let _ = self.objects[shard].send(std::mem::take(chunk));
+            let _ = self.backs[shard].send(Back::Objects(std::mem::take(chunk)));
         };
         store.replay(&mut |key, ops| {
             let partition: Partition = key.partition();
@@ -110,8 +135,7 @@ impl Crew {
         })?;
         for (shard, chunk) in chunks.iter_mut().enumerate() {
             send(shard, chunk);
-            // An empty chunk ends it.
-            send(shard, &mut Vec::new());
+            let _ = self.backs[shard].send(Back::End);
         }
         for _ in 0..shards {
             match self.restored.recv() {
@@ -148,7 +172,7 @@ impl Crew {
 impl Drop for Crew {
     /// Those that never got hands go home.
     fn drop(&mut self) {
-        self.objects.clear();
+        self.backs.clear();
         self.go.clear();
         for thread in self.threads.drain(..) {
             let _ = thread.join();
@@ -156,11 +180,16 @@ impl Drop for Crew {
     }
 }
 
-fn restore<E: Engine>(engine: &mut E, objects: &Receiver<Objects>) -> Result<(), String> {
+fn restore<E: Engine>(engine: &mut E, backs: &Receiver<Back>) -> Result<(), String> {
     loop {
-        match objects.recv() {
-            Ok(chunk) if chunk.is_empty() => return Ok(()),
-            Ok(chunk) => {
+        match backs.recv() {
+            Ok(Back::End) => return Ok(()),
+            Ok(Back::Documents(documents)) => {
+                for (name, content) in documents {
+                    engine.restore_document(name, content);
+                }
+            }
+            Ok(Back::Objects(chunk)) => {
                 for (key, ops) in chunk {
                     engine
                         .restore(key, ops)

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use machine::{Cause, Instant, Key, Now};
+use machine::{Cause, DocumentName, Instant, Key, Now, StoredDocument};
 use shard::settings::Settings;
-use shard::{Counts, Dispatch, Flow, Output, Room, Shard, Start, Undeliverable};
+use shard::{Counts, Dispatch, DocumentRequest, Flow, Output, Room, Shard, Start, Undeliverable};
 use sip::Message;
 
 /// Which shard a message belongs to; the same answer on every thread.
@@ -16,7 +16,10 @@ pub(crate) trait Engine: Sized + 'static {
     fn owner(hash_key: [u8; 16], shards: u16, settings: &Settings) -> Owner;
     fn new(start: Start) -> Self;
     fn restore(&mut self, key: Key, ops: Vec<Vec<u8>>) -> Result<(), String>;
+    fn restore_document(&mut self, name: DocumentName, content: StoredDocument);
     fn restored(&mut self, now: Now);
+    fn handle_document(&mut self, now: Now, request: DocumentRequest);
+    fn handle_kept(&mut self, now: Now, sequence: u64, outcome: Result<(), String>);
     fn handle_datagram(&mut self, now: Now, flow: &Flow, bytes: &[u8]);
     fn handle_oversized(&mut self, now: Now, flow: &Flow, head: &[u8], status: u16);
     fn handle_durable(&mut self, now: Now, sequence: u64);
@@ -50,8 +53,20 @@ impl Engine for Shard {
         self.restore(key, ops)
     }
 
+    fn restore_document(&mut self, name: DocumentName, content: StoredDocument) {
+        self.restore_document(name, content)
+    }
+
     fn restored(&mut self, now: Now) {
         self.restored(now)
+    }
+
+    fn handle_document(&mut self, now: Now, request: DocumentRequest) {
+        self.handle_document(now, request)
+    }
+
+    fn handle_kept(&mut self, now: Now, sequence: u64, outcome: Result<(), String>) {
+        self.handle_kept(now, sequence, outcome)
     }
 
     fn handle_datagram(&mut self, now: Now, flow: &Flow, bytes: &[u8]) {

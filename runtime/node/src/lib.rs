@@ -7,6 +7,7 @@ mod bind;
 mod clock;
 mod credit;
 mod crew;
+mod documents;
 mod engine;
 mod kernel;
 mod mailbox;
@@ -27,6 +28,7 @@ mod tests;
 
 pub use bind::{BindError, BindReason};
 pub use clock::Clock;
+pub use documents::{Documents, Keeper, Kept, NothingKept};
 pub use kernel::UdpStatus;
 pub use node::{Node, Status, Stopped};
 pub use observer::Observer;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use shard::settings::Settings;
-use shard::{Flow, Room, Undeliverable};
+use shard::{DocumentRequest, Flow, Room, Undeliverable};
 use transport::socket::Waker;
 
 use crate::credit::{Credit, Receipt};
@@ -93,6 +93,11 @@ pub(crate) enum Notice {
         addresses: Arc<[IpAddr]>,
     },
     Settings(Arc<Settings>),
+    Document(Box<DocumentRequest>),
+    Kept {
+        sequence: u64,
+        outcome: Result<(), String>,
+    },
     Room(Room),
     /// The node wants something done, and to hear (`number`) when the shard is quiet after it.
     Order {

@@ -19,6 +19,7 @@ use transport::socket::Buffers;
 use transport::{StreamCounts, Streams};
 
 use crate::crew::Crew;
+use crate::documents::{Documents, Kept};
 use crate::engine::{Engine, Owner};
 use crate::kernel::{self, UdpStatus};
 use crate::mailbox::{Mailbox, Notice, Order};
@@ -108,6 +109,7 @@ impl Node {
             shards,
             io_threads,
             mut store,
+            keeper,
             clock,
             readiness,
             observer,
@@ -137,11 +139,15 @@ impl Node {
 
         let ports = start::ports(bound.udp, shards);
         let crew = Crew::hire::<E>(&shared, &settings, shards, identity, unanswered_max, ports)?;
+        let documents = keeper.documents().map_err(StartError::Documents)?;
+        crew.documents(&shared.partitioner, documents, shards);
         crew.replay(store.as_mut(), shards)?;
+        keeper.tell(Arc::clone(&shared) as Arc<dyn Kept>);
         let store = store.start(Arc::clone(&shared) as Arc<dyn store::Observer>)?;
         let resolver = Resolver::new(io.handle(), clock, Arc::clone(&shared.mailboxes));
         let threads = crew.go(|| Hands {
             store: Arc::clone(&store),
+            keeper: Arc::clone(&keeper),
             streams: streams.clone(),
             resolver: resolver.clone(),
         })?;
@@ -186,6 +192,11 @@ impl Node {
     /// Where it listens, by `ListenerId`, with the ports that were given.
     pub fn listeners(&self) -> &[Listener] {
         &self.listeners
+    }
+
+    /// Where users' documents are asked for.
+    pub fn documents(&self) -> Documents {
+        Documents(Arc::clone(&self.shared))
     }
 
     /// Whether it takes requests.

@@ -15,6 +15,7 @@ use transport::{Gather, Inbox};
 
 use crate::clock::Clock;
 use crate::credit::Credit;
+use crate::documents::Tickets;
 use crate::engine::Owner;
 use crate::mailbox::{Content, Mailbox, Notice, Order, Parcel};
 use crate::observer::Observer;
@@ -52,6 +53,7 @@ pub(crate) struct Shared {
     readiness: Readiness,
     pub(crate) observer: Arc<dyn Observer>,
     failure: watch::Sender<Option<String>>,
+    pub(crate) tickets: Tickets,
     progress: Mutex<Vec<Progress>>,
     progressed: Condvar,
     /// Somebody waits for progress; otherwise nobody reports any.
@@ -80,6 +82,7 @@ impl Shared {
             readiness,
             observer,
             failure,
+            tickets: Tickets::default(),
             progress: Mutex::new(vec![Progress::default(); shards]),
             progressed: Condvar::new(),
             watched: AtomicBool::new(false),

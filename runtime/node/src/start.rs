@@ -14,6 +14,7 @@ use transport::{Bounds, steering};
 
 use crate::bind::{self, BindError, Bound};
 use crate::clock::Clock;
+use crate::documents::Keeper;
 use crate::observer::Observer;
 use crate::readiness::Readiness;
 
@@ -37,6 +38,8 @@ pub struct Start {
     pub io_threads: usize,
     /// Opened, not yet started.
     pub store: Box<dyn Recovered>,
+    /// Who keeps users' documents.
+    pub keeper: Arc<dyn Keeper>,
     /// The clock that everything shares.
     pub clock: Clock,
     /// Says to others when the node is ready; may be asked before `Node::start` returns.
@@ -59,6 +62,8 @@ pub enum StartError {
     },
     /// The store could not be read, or not begun.
     Store(StoreError),
+    /// The documents could not be read.
+    Documents(String),
     /// An object in the store was not understood.
     Restore {
         /// Which shard refused.
@@ -74,6 +79,7 @@ impl fmt::Display for StartError {
             Self::Bind(error) => write!(f, "{error}"),
             Self::System { doing, error } => write!(f, "{doing}: {error}"),
             Self::Store(error) => write!(f, "{error}"),
+            Self::Documents(why) => write!(f, "documents: {why}"),
             Self::Restore { shard, why } => write!(f, "restoring shard {shard}: {why}"),
         }
     }

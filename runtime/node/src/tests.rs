@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use machine::settings::{Listener, Settings, Transport};
-use machine::{Batch, Cause, Instant, Key, Now, Op, Partition, Random, Record};
-use shard::{Counts, Destination, Flow, Output, Room, Send, Undeliverable};
+use machine::{
+    Batch, Cause, DocumentName, Instant, Key, Now, Op, Partition, Random, Record, StoredDocument,
+};
+use shard::{Counts, Destination, DocumentRequest, Flow, Output, Room, Send, Undeliverable};
 use store::Memory;
 
 use crate::engine::{Engine, Owner};
-use crate::{BindReason, Clock, Node, Readiness, Start, StartError};
+use crate::{BindReason, Clock, Node, NothingKept, Readiness, Start, StartError};
 
 /// Longer than anything takes unless it is broken.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -192,7 +194,13 @@ impl Engine for Fake {
         Ok(())
     }
 
+    fn restore_document(&mut self, _: DocumentName, _: StoredDocument) {}
+
     fn restored(&mut self, _: Now) {}
+
+    fn handle_document(&mut self, _: Now, _: DocumentRequest) {}
+
+    fn handle_kept(&mut self, _: Now, _: u64, _: Result<(), String>) {}
 
     fn handle_datagram(&mut self, now: Now, flow: &Flow, bytes: &[u8]) {
         self.now = now;
@@ -329,6 +337,7 @@ fn start_with(memory: &Memory, shards: u16, settings: Settings) -> Result<Node, 
         store,
         clock,
         readiness: Readiness::new(),
+        keeper: Arc::new(NothingKept::default()),
         observer: Arc::new(()),
     })
 }

@@ -13,6 +13,7 @@ use transport::Streams;
 use transport::socket::{BATCH, Poller, Receiver};
 use transport::udp::{Datagram, Port};
 
+use crate::documents::Keeper;
 use crate::engine::Engine;
 use crate::mailbox::{Content, Mailbox, Notice, Order, Parcel};
 use crate::observer::Observer;
@@ -31,6 +32,7 @@ const KEEP_ALIVE_BYTES_MAX: usize = 4;
 /// What a thread works with once everything is restored.
 pub(crate) struct Hands {
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) keeper: Arc<dyn Keeper>,
     pub(crate) streams: Streams,
     pub(crate) resolver: Resolver,
 }
@@ -234,6 +236,8 @@ impl<E: Engine> Thread<E> {
                 self.sources.set(Arc::clone(&settings));
                 self.engine.handle_settings(now, settings);
             }
+            Notice::Document(request) => self.engine.handle_document(now, *request),
+            Notice::Kept { sequence, outcome } => self.engine.handle_kept(now, sequence, outcome),
             Notice::Room(room) => self.engine.handle_room(room),
             Notice::Order { order, number } => {
                 match order {
@@ -320,7 +324,8 @@ impl<E: Engine> Thread<E> {
                     }
                 },
                 // No request for a document reaches a shard yet.
-                Output::Keep(_) | Output::Answered(_) => {}
+                Output::Keep(write) => self.hands.keeper.submit(write),
+                Output::Answered(answer) => self.shared.tickets.answer(answer),
                 Output::Resolve(name) => self.hands.resolver.resolve(self.index, &name),
                 Output::Record(cause, event) => {
                     tally.happened.count(&event);

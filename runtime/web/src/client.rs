@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
-use axum::http::{Method, Request, header};
+use axum::http::{HeaderMap, HeaderName, Method, Request, header};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -69,11 +69,26 @@ impl fmt::Display for Target {
     }
 }
 
+/// A request.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// What is to be done.
+    pub method: Method,
+    /// The target: path and query, as they go on the wire.
+    pub path: String,
+    /// Besides Host and the token.
+    pub headers: Vec<(HeaderName, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
 /// What came back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// HTTP status.
     pub status: u16,
+    /// The header fields.
+    pub headers: HeaderMap,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -111,13 +126,35 @@ pub async fn call(
     path: &str,
     timeout: Duration,
 ) -> Result<Answer, CallError> {
-    tokio::time::timeout(timeout, ask(target, method, path))
+    let call = Call {
+        method,
+        path: path.to_owned(),
+        headers: Vec::new(),
+        body: Vec::new(),
+    };
+    carry_out(target, call, timeout).await
+}
+
+/// The same with header fields and a body.
+///
+/// # Errors
+/// Nobody there, no answer within `timeout`, or not HTTP.
+pub async fn carry_out(
+    target: &Target,
+    call: Call,
+    timeout: Duration,
+) -> Result<Answer, CallError> {
+    tokio::time::timeout(timeout, ask(target, call))
         .await
         .unwrap_or(Err(CallError::Timeout))
 }
 
-async fn ask(target: &Target, method: Method, path: &str) -> Result<Answer, CallError> {
-    let mut request = Request::builder().method(method).uri(path);
+async fn ask(target: &Target, call: Call) -> Result<Answer, CallError> {
+    let mut request = Request::builder().method(call.method).uri(call.path);
+    for (name, value) in &call.headers {
+        request = request.header(name, value);
+    }
+    let body = Body::from(call.body);
     match target {
         Target::Socket(socket) => {
             // Connecting may wait for a place in the server's queue; not on this thread, so that the timeout holds.
@@ -135,7 +172,7 @@ async fn ask(target: &Target, method: Method, path: &str) -> Result<Answer, Call
                 tokio::net::UnixStream::from_std(stream)
             });
             request = request.header(header::HOST, "localhost");
-            exchange(stream.map_err(CallError::NobodyThere)?, request).await
+            exchange(stream.map_err(CallError::NobodyThere)?, request, body).await
         }
         Target::Url { authority, token } => {
             let stream = tokio::net::TcpStream::connect(authority.as_str())
@@ -145,7 +182,7 @@ async fn ask(target: &Target, method: Method, path: &str) -> Result<Answer, Call
             if let Some(token) = token {
                 request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
             }
-            exchange(stream, request).await
+            exchange(stream, request, body).await
         }
     }
 }
@@ -153,11 +190,10 @@ async fn ask(target: &Target, method: Method, path: &str) -> Result<Answer, Call
 async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: axum::http::request::Builder,
+    body: Body,
 ) -> Result<Answer, CallError> {
     let broken = |error: &dyn fmt::Display| CallError::Broken(error.to_string());
-    let request = request
-        .body(Body::empty())
-        .map_err(|error| broken(&error))?;
+    let request = request.body(body).map_err(|error| broken(&error))?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| broken(&error))?;
@@ -167,12 +203,14 @@ async fn exchange(
         .await
         .map_err(|error| broken(&error))?;
     let status = response.status().as_u16();
+    let headers = response.headers().clone();
     let body = to_bytes(Body::new(response.into_body()), ANSWER_BYTES_MAX)
         .await
         .map_err(|error| broken(&error))?;
     driver.abort();
     Ok(Answer {
         status,
+        headers,
         body: body.to_vec(),
     })
 }

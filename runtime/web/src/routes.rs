@@ -23,6 +23,11 @@ pub fn health_routes(asked: Asked) -> Router {
     bounded(health()).with_state(asked)
 }
 
+/// Nothing, with the answers that say so.
+pub fn no_routes(asked: Asked) -> Router {
+    bounded(Router::new()).with_state(asked)
+}
+
 /// What `admin.sock` serves: health, `/metrics`, `/api/v1/status`, `/api/v1/reload`, `/api/v1/drain`.
 pub fn admin_routes(asked: Asked) -> Router {
     let api = Router::new()
@@ -153,7 +158,7 @@ async fn wrong_method(method: Method, uri: Uri) -> Response {
     ))
 }
 
-fn refused(refusal: &Refusal) -> Response {
+pub(crate) fn refused(refusal: &Refusal) -> Response {
     let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     answer(
         status,

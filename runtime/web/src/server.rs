@@ -5,12 +5,14 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
+
+use crate::documents::Peer;
 
 /// 256 × 32 KiB = 8 MiB for each listener. Beyond it: connections wait in the kernel's queue.
 pub const CONNECTIONS_MAX: usize = 256;
@@ -58,8 +60,8 @@ pub async fn serve(listening: Listening, routes: Router) -> io::Result<()> {
             return Ok(());
         };
         match socket.accept().await {
-            Ok((stream, _)) => {
-                let routes = routes.clone();
+            Ok((stream, peer)) => {
+                let routes = routes.clone().layer(Extension(Peer(peer)));
                 tokio::spawn(async move {
                     connection(stream, routes).await;
                     drop(place);

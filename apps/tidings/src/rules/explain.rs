@@ -116,7 +116,7 @@ fn explain(arguments: &Arguments, terminal: &mut Terminal, clock: Clock) -> Resu
 }
 
 /// Lists are on the server; a dry run does not ask for them.
-struct NoLists;
+pub(super) struct NoLists;
 
 impl Lists for NoLists {
     fn holds(&self, _: &str, _: &[String]) -> Listed {

@@ -1,9 +1,11 @@
 //! `tidings rules`: what a presentity's rules let watchers see.
 
+mod edit;
 mod explain;
 
-use crate::command_line::Anything;
-use crate::commands;
+use documents::pres_rules::SubHandling;
+
+use crate::xcap::told;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -15,28 +17,28 @@ pub(crate) struct Arguments {
 enum Command {
     /// Say which rule decides about a watcher, and what she sees
     Explain(Box<explain::Arguments>),
-    /// Let a watcher see (not built yet)
-    Allow(Anything),
-    /// Refuse a watcher (not built yet)
-    Block(Anything),
-    /// Show a watcher somebody who is not there (not built yet)
-    PoliteBlock(Anything),
-    /// Ask before a watcher sees anything (not built yet)
-    Confirm(Anything),
-    /// Take a rule back (not built yet)
-    Remove(Anything),
-    /// Show the rules (not built yet)
-    List(Anything),
+    /// Let a watcher see everything, or only some attributes
+    Allow(Box<edit::Allow>),
+    /// Refuse a watcher, and let her know
+    Block(Box<edit::Arguments>),
+    /// Show a watcher somebody who is not there
+    PoliteBlock(Box<edit::Arguments>),
+    /// Let a watcher wait until you decide
+    Confirm(Box<edit::Arguments>),
+    /// Take the rule about a watcher back
+    Remove(Box<edit::Arguments>),
+    /// Show the rules
+    List(Box<edit::List>),
 }
 
 pub(crate) fn run(arguments: Arguments) -> u8 {
-    match arguments.command {
-        Command::Explain(arguments) => explain::run(&arguments),
-        Command::Allow(_) => commands::not_built("rules allow"),
-        Command::Block(_) => commands::not_built("rules block"),
-        Command::PoliteBlock(_) => commands::not_built("rules polite-block"),
-        Command::Confirm(_) => commands::not_built("rules confirm"),
-        Command::Remove(_) => commands::not_built("rules remove"),
-        Command::List(_) => commands::not_built("rules list"),
-    }
+    told(match arguments.command {
+        Command::Explain(arguments) => return explain::run(&arguments),
+        Command::Allow(arguments) => edit::allow(&arguments),
+        Command::Block(arguments) => edit::refuse(&arguments, SubHandling::Block),
+        Command::PoliteBlock(arguments) => edit::refuse(&arguments, SubHandling::PoliteBlock),
+        Command::Confirm(arguments) => edit::refuse(&arguments, SubHandling::Confirm),
+        Command::Remove(arguments) => edit::remove(&arguments),
+        Command::List(arguments) => edit::list(&arguments),
+    })
 }

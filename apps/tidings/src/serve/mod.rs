@@ -2,6 +2,7 @@
 
 mod banner;
 mod calendar;
+mod documents;
 mod logs;
 mod metrics;
 mod recorder;
@@ -13,7 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use configuration::{Commit, Configuration, Origin, Overrides, Problems, Reading};
+use configuration::{Commit, Configuration, Origin, Overrides, Problems, Reading, Serves};
 use node::{Clock, Node, Observer, Readiness, StartError};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -132,7 +133,10 @@ fn serve(
     let runtime = runtime()?;
     let readiness = Readiness::new();
     let (drain, drains) = mpsc::channel(1);
-    let addresses = http.iter().map(|listening| listening.address).collect();
+    let addresses = http
+        .iter()
+        .map(|(listening, _)| listening.address)
+        .collect();
     let running = Arc::new(Running::new(running::Begin {
         configuration: configuration.clone(),
         overrides,
@@ -153,6 +157,7 @@ fn serve(
         shards: configuration.threads,
         io_threads: 0,
         store,
+        keeper: Arc::new(node::NothingKept::default()),
         clock,
         readiness,
         observer,
@@ -204,9 +209,10 @@ fn store_failure(error: &store::StoreError) -> Failure {
     }
 }
 
-fn open_http(configuration: &Configuration) -> Result<Vec<Listening>, Failure> {
+fn open_http(configuration: &Configuration) -> Result<Vec<(Listening, Vec<Serves>)>, Failure> {
     let open = |bind: &configuration::HttpBind| {
-        web::listen(bind.address).map_err(|error| {
+        let opened = web::listen(bind.address).map(|listening| (listening, bind.serves.clone()));
+        opened.map_err(|error| {
             let what = match error.kind() {
                 std::io::ErrorKind::AddrInUse => "in use; stop who has it, or choose another port".to_owned(),
                 std::io::ErrorKind::PermissionDenied => "not permitted; ports below 1024 need CAP_NET_BIND_SERVICE, or choose another port".to_owned(),
@@ -250,12 +256,20 @@ fn runtime() -> Result<Runtime, Failure> {
 
 fn spawn_web(
     runtime: &Runtime,
-    http: Vec<Listening>,
+    http: Vec<(Listening, Vec<Serves>)>,
     socket: &mut AdminSocket,
     running: &Arc<Running>,
 ) {
-    for listening in http {
-        runtime.spawn(web::serve(listening, web::health_routes(running.clone())));
+    for (listening, serves) in http {
+        let health = serves.contains(&Serves::Health);
+        let mut routes = match health {
+            true => web::health_routes(running.clone()),
+            false => web::no_routes(running.clone()),
+        };
+        if serves.contains(&Serves::Xcap) && running.documents.is_served() {
+            routes = web::with_documents(routes, running.documents.clone());
+        }
+        runtime.spawn(web::serve(listening, routes));
     }
     if let Some(listener) = socket.take() {
         runtime.spawn(AdminSocket::serve(

@@ -1,7 +1,7 @@
 //! A server that runs, as operators see it: status, readiness, reload, drain.
 
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use configuration::{Changes, Configuration, Overrides};
@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use web::{Administration, Refusal};
 
 use super::calendar::rfc3339;
+use super::documents::Documents;
 use super::logs::Logs;
 use super::metrics;
 use super::systemd::Systemd;
@@ -37,6 +38,7 @@ pub(crate) struct Running {
     pub(crate) systemd: Systemd,
     /// Where HTTP is spoken.
     pub(crate) http: Vec<SocketAddr>,
+    pub(crate) documents: Arc<Documents>,
     overrides: Overrides,
     readiness: Readiness,
     logs: Logs,
@@ -72,6 +74,7 @@ impl Running {
             clock: begin.clock,
             systemd: begin.systemd,
             http: begin.http,
+            documents: Arc::new(Documents::new(&begin.configuration, begin.clock)),
             overrides: begin.overrides,
             readiness: begin.readiness,
             logs: begin.logs,
@@ -98,12 +101,14 @@ impl Running {
                 })
             });
         let _ = self.listeners.set(listeners.collect());
+        self.documents.begin(Some(node.documents()));
         *self.node.write().unwrap_or_else(PoisonError::into_inner) = Some(node);
         self.systemd.ready();
     }
 
     /// The node, to be stopped; nobody else can ask it from now on.
     pub(crate) fn take(&self) -> Option<Node> {
+        self.documents.begin(None);
         self.node
             .write()
             .unwrap_or_else(PoisonError::into_inner)
@@ -189,6 +194,7 @@ impl Running {
             waiting.push("identity.from_is_identity".to_owned());
         }
         self.with_node(|node| node.reload(new.settings.clone()));
+        self.documents.set(&new.settings);
         self.logs.change(&new.log);
         let warnings: Vec<String> = reading.warnings.iter().map(ToString::to_string).collect();
         warnings

@@ -280,8 +280,9 @@ impl Shard {
     }
 
     fn redecide_one(&mut self, presentity: &str) {
+        let now = self.now;
         let (mut judge, events) = self.judge_and_events();
-        events.redecide_one(presentity, |presentity, watcher| {
+        events.redecide_one(now, presentity, |presentity, watcher| {
             judge.given(presentity, watcher)
         });
     }
@@ -290,8 +291,9 @@ impl Shard {
     pub(crate) fn redecide_all(&mut self) {
         self.policy.forget();
         self.learn_from_documents();
+        let now = self.now;
         let (mut judge, events) = self.judge_and_events();
-        events.redecide(|presentity, watcher| judge.given(presentity, watcher));
+        events.redecide(now, |presentity, watcher| judge.given(presentity, watcher));
     }
 
     /// What was published may have put a presentity into another sphere.

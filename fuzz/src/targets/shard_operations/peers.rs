@@ -44,6 +44,8 @@ pub(crate) struct Asked {
     pub(crate) watcher: &'static str,
     /// The dialog that it is in.
     pub(crate) dialog: Option<usize>,
+    /// Its number in that dialog.
+    pub(crate) cseq: u32,
     /// Its Event has an id.
     pub(crate) with_id: bool,
     pub(crate) call_id: String,
@@ -353,7 +355,8 @@ impl Peers {
             return;
         }
         let late = now.monotonic.since(asked.at) > GRACE / 2;
-        dialog.touched = self.doubtful || late;
+        // Who asked again before this answer came learns from that one what her dialog is worth.
+        dialog.touched = self.doubtful || late || asked.cseq != dialog.cseq;
         if let Some(seconds) = expires.filter(|_| status / 100 == 2) {
             let lasts = Duration::from_secs(u64::from(seconds));
             dialog.until = if seconds == 0 {
@@ -424,6 +427,7 @@ impl Peers {
             presentity,
             watcher: presentity,
             dialog: None,
+            cseq: 1,
             with_id: false,
             call_id,
             at: now.monotonic,
@@ -493,6 +497,7 @@ impl Peers {
             presentity,
             watcher,
             dialog: within.then_some(at),
+            cseq,
             with_id,
             call_id,
             at: now.monotonic,
@@ -526,6 +531,7 @@ impl Peers {
             presentity: USERS[0],
             watcher: USERS[0],
             dialog: None,
+            cseq: 1,
             with_id: false,
             call_id: format!("x{serial}"),
             at: now.monotonic,

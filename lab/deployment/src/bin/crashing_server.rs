@@ -54,6 +54,7 @@ fn serve(arguments: &[String]) -> Result<(), String> {
             inner: store,
             crash,
         }),
+        keeper: Arc::new(node::NothingKept::default()),
         clock,
         readiness: Readiness::new(),
         observer: Arc::new(()),

@@ -80,6 +80,7 @@ impl Reader<'_> {
                 trusted_peers,
                 from_is_identity,
                 aliases: users.aliases,
+                digest: None,
             },
             file_content,
         }

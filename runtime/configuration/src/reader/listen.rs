@@ -37,7 +37,7 @@ impl Reader<'_> {
     /// `roles`, of which those that are built are kept.
     pub(super) fn roles(&mut self, root: &Section<'_>) -> Vec<Role> {
         let Some(item) = root.get("roles") else {
-            return vec![Role::PresenceServer];
+            return vec![Role::PresenceServer, Role::Xdms];
         };
         let elements = item.elements();
         let written: Vec<&str> = elements.iter().filter_map(Item::string).collect();
@@ -68,11 +68,12 @@ impl Reader<'_> {
                 "presence-server without xdms: rules kept elsewhere are not seen, presence.default_handling decides all",
             ));
         }
-        if server {
-            vec![Role::PresenceServer]
-        } else {
-            Vec::new()
-        }
+        let played = [
+            (Role::PresenceServer, server),
+            (Role::Xdms, written.contains(&"xdms")),
+        ];
+        let played = played.into_iter().filter(|(_, plays)| *plays);
+        played.map(|(role, _)| role).collect()
     }
 
     pub(super) fn listen(&mut self, root: &Section<'_>, role: Option<Role>) -> Listen {
@@ -168,10 +169,18 @@ impl Reader<'_> {
         advertised: Advertised,
         role: Option<Role>,
     ) -> SipBind {
-        let role = if small::word(table, "role") == Some("presence-server") {
-            Some(Role::PresenceServer)
-        } else {
-            role
+        let role = match small::word(table, "role") {
+            Some("presence-server") => Some(Role::PresenceServer),
+            Some("xdms") => {
+                let item = table.and_then(|table| table.get("role"));
+                if let Some(item) = item {
+                    self.say(item.problem(
+                        "xdms is asked by HTTP; leave it out here, and write it into roles",
+                    ));
+                }
+                role
+            }
+            _ => role,
         };
         let trusted = table.and_then(|table| table.get("trusted_peers"));
         let trusted_peers: Option<Vec<Network>> =
@@ -211,7 +220,7 @@ impl Reader<'_> {
             return (
                 vec![HttpBind {
                     address,
-                    serves: vec![Serves::Health],
+                    serves: serves_all(),
                 }],
                 Vec::new(),
             );
@@ -232,7 +241,16 @@ impl Reader<'_> {
             {
                 self.say(item.problem("serves nothing; write: serves = [\"health\"]"));
             }
-            // The short form serves all that is built: health.
+            let served = match &serves {
+                None => serves_all(),
+                Some(item) => {
+                    let names = item.elements();
+                    let named = |name| names.iter().any(|item| item.string() == Some(name));
+                    let all = [("health", Serves::Health), ("xcap", Serves::Xcap)];
+                    let named = all.into_iter().filter(|(name, _)| named(name));
+                    named.map(|(_, serves)| serves).collect()
+                }
+            };
             for (item, scheme, address) in self.addresses(&element, table.as_ref(), HTTP_SCHEMES) {
                 all.push(Bound {
                     scheme,
@@ -243,7 +261,7 @@ impl Reader<'_> {
                 });
                 binds.push(HttpBind {
                     address,
-                    serves: vec![Serves::Health],
+                    serves: served.clone(),
                 });
             }
         }
@@ -317,4 +335,9 @@ impl Reader<'_> {
             });
         }
     }
+}
+
+/// The short form serves all that is built.
+fn serves_all() -> Vec<Serves> {
+    vec![Serves::Health, Serves::Xcap]
 }

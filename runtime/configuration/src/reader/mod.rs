@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use machine::settings::Settings;
 
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, Role, XcapRoot};
 use crate::demo::{self, Overrides};
 use crate::document::{Item, Section, Text, quoted};
 use crate::entries::{Entry, Origin};
@@ -205,7 +205,10 @@ impl Reader<'_> {
         let (names, aliases) = self.domain_names(root);
         self.domains = names;
         let roles = self.roles(root);
-        let listen = self.listen(root, roles.first().copied());
+        let xcap_roots = self.xcap_roots(root, &roles);
+        // The roles of SIP; documents are asked for by HTTP.
+        let sip_role = roles.iter().copied().find(|role| *role != Role::Xdms);
+        let listen = self.listen(root, sip_role);
         let identity = self.identity(root, &listen);
         let domains = self.domains_served(root, &aliases);
         let limits = small::limits(root.section("limits").as_ref());
@@ -222,6 +225,7 @@ impl Reader<'_> {
             identity: identity.settings,
             limits,
             path_mtu: self.path_mtu(root),
+            xcap_roots: xcap_roots.iter().map(|root| root.settings()).collect(),
             hosts,
         };
         let mut configuration = Configuration {
@@ -233,6 +237,7 @@ impl Reader<'_> {
             drain_seconds_max: small::number(node.as_ref(), "drain_seconds_max", 8),
             sip: listen.sip,
             http: listen.http,
+            xcap_roots,
             durability: small::durability(root),
             log: self.log(root),
             settings,
@@ -240,6 +245,23 @@ impl Reader<'_> {
         };
         configuration.entries = self.entries(root, &configuration, &identity.file_content);
         configuration
+    }
+
+    fn xcap_roots(&mut self, root: &Section<'_>, roles: &[Role]) -> Vec<XcapRoot> {
+        let section = root.section("xdms");
+        let item = section.as_ref().and_then(|section| section.get("roots"));
+        let is_written = item.is_some();
+        if let Some(item) = item.as_ref().filter(|item| item.elements().is_empty()) {
+            self.say(item.problem("no root; write: roots = [\"/xcap-root\"]"));
+        }
+        let mut roots = self.each(item, XcapRoot::parse);
+        if !is_written {
+            roots.extend(XcapRoot::parse("/xcap-root"));
+        }
+        if !roles.contains(&Role::Xdms) {
+            roots.clear();
+        }
+        roots
     }
 
     fn entries(

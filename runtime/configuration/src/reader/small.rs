@@ -65,12 +65,29 @@ pub(crate) fn limits(section: Option<&Section<'_>>) -> Limits {
         xml_nodes_max: number(section, "xml_nodes_max", d.xml_nodes_max),
         list_entries_max: number(section, "list_entries_max", d.list_entries_max),
         view_bytes_max: number(section, "view_bytes_max", d.view_bytes_max),
+        watchers_per_document_max: number(
+            section,
+            "watchers_per_document_max",
+            d.watchers_per_document_max,
+        ),
+        waiting_seconds_max: number(section, "waiting_seconds_max", d.waiting_seconds_max),
+        waiting_per_presentity_max: number(
+            section,
+            "waiting_per_presentity_max",
+            d.waiting_per_presentity_max,
+        ),
+        waiting_max: number(section, "waiting_max", d.waiting_max),
         transactions_max: number(section, "transactions_max", d.transactions_max),
         unanswered_per_hop_max: number(section, "unanswered_per_hop_max", d.unanswered_per_hop_max),
         requests_per_second_per_source_max: number(
             section,
             "requests_per_second_per_source_max",
             d.requests_per_second_per_source_max,
+        ),
+        auth_failures_per_minute_per_source_max: number(
+            section,
+            "auth_failures_per_minute_per_source_max",
+            d.auth_failures_per_minute_per_source_max,
         ),
         connections_per_source_max: number(
             section,

@@ -1,0 +1,121 @@
+//! Users' documents between those who ask for them, the shards that own them, and who keeps them.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use machine::{DocumentName, DocumentWrite, StoredDocument};
+use shard::{DocumentAnswer, DocumentRequest};
+use tokio::sync::oneshot;
+
+use crate::mailbox::Notice;
+use crate::shared::{Shared, lock};
+
+/// Whoever keeps documents. Called from the shards' threads: never waits for a disk.
+pub trait Keeper: Send + Sync {
+    /// Everything that is kept, once, before anything is submitted.
+    ///
+    /// # Errors
+    /// Why it can't be read, for people.
+    fn documents(&self) -> Result<Vec<(DocumentName, StoredDocument)>, String>;
+
+    /// Whom to tell what became of what is submitted. Called once, before anything is.
+    fn tell(&self, kept: Arc<dyn Kept>);
+
+    /// Makes a change durable, then tells. The writes of a shard are told of in their order.
+    fn submit(&self, write: DocumentWrite);
+}
+
+/// Who wants to know what became of a change.
+pub trait Kept: Send + Sync {
+    /// The change is durable, or could not be made so and was not made at all.
+    fn kept(&self, shard: u16, sequence: u64, outcome: Result<(), String>);
+}
+
+/// For a node without documents: none is there, none can be put.
+#[derive(Default)]
+pub struct NothingKept(OnceLock<Arc<dyn Kept>>);
+
+impl Keeper for NothingKept {
+    fn documents(&self) -> Result<Vec<(DocumentName, StoredDocument)>, String> {
+        Ok(Vec::new())
+    }
+
+    fn tell(&self, kept: Arc<dyn Kept>) {
+        let _ = self.0.set(kept);
+    }
+
+    fn submit(&self, write: DocumentWrite) {
+        if let Some(kept) = self.0.get() {
+            let why = "no documents are kept here".to_owned();
+            kept.kept(write.shard, write.sequence, Err(why));
+        }
+    }
+}
+
+impl Kept for Shared {
+    fn kept(&self, shard: u16, sequence: u64, outcome: Result<(), String>) {
+        if let Err(why) = &outcome {
+            tracing::error!(why, "a document could not be kept");
+        }
+        if let Some(mailbox) = self.mailboxes.get(usize::from(shard)) {
+            mailbox.post(Notice::Kept { sequence, outcome });
+        }
+    }
+}
+
+/// Requests under way, all shards together: 256 connections, and some room. Beyond it: 503.
+const WAITING_MAX: usize = 1024;
+
+/// Who waits for which answer.
+#[derive(Default)]
+pub(crate) struct Tickets {
+    next: AtomicU64,
+    waiting: Mutex<BTreeMap<u64, oneshot::Sender<DocumentAnswer>>>,
+}
+
+impl Tickets {
+    fn draw(&self) -> Option<(u64, oneshot::Receiver<DocumentAnswer>)> {
+        let (sender, receiver) = oneshot::channel();
+        let mut waiting = lock(&self.waiting);
+        if waiting.len() >= WAITING_MAX {
+            // Who went away does not count.
+            waiting.retain(|_, sender| !sender.is_closed());
+            if waiting.len() >= WAITING_MAX {
+                return None;
+            }
+        }
+        let ticket = self.next.fetch_add(1, Ordering::Relaxed);
+        waiting.insert(ticket, sender);
+        Some((ticket, receiver))
+    }
+
+    pub(crate) fn answer(&self, answer: DocumentAnswer) {
+        let waiting = lock(&self.waiting).remove(&answer.ticket);
+        if let Some(sender) = waiting {
+            // Who asked may have gone away.
+            let _ = sender.send(answer);
+        }
+    }
+}
+
+/// Where to ask for documents; may outlive the node, and then there is no answer.
+#[derive(Clone)]
+pub struct Documents(pub(crate) Arc<Shared>);
+
+impl Documents {
+    /// Asks the shard whose documents these are. `None`: too many wait already. A dropped channel: the node is gone.
+    pub fn ask(&self, mut request: DocumentRequest) -> Option<oneshot::Receiver<DocumentAnswer>> {
+        let shared = &self.0;
+        let shards = u16::try_from(shared.mailboxes.len()).unwrap_or(u16::MAX);
+        let shard = shared
+            .partitioner
+            .partition(request.owner.as_deref().unwrap_or("global"))
+            .shard(shards);
+        let mailbox = shared.mailboxes.get(usize::from(shard))?;
+        let (ticket, answer) = shared.tickets.draw()?;
+        request.ticket = ticket;
+        mailbox.post(Notice::Document(Box::new(request)));
+        Some(answer)
+    }
+}
