@@ -82,7 +82,7 @@ impl EventState {
             // The last NOTIFY tells no more than she may see now.
             given if !is_live => {
                 let given = given.unwrap_or(Given::whole(Handling::Block));
-                if self.take_given(slot, given) == Taken::Withdrawn {
+                if let Taken::Withdrawn(_) = self.take_given(slot, given) {
                     self.owe(slot, Owed::AtOnce);
                 }
             }
@@ -115,8 +115,8 @@ impl EventState {
         // Exempt from the interval: pending → active, whatever takes something away from a watcher, another part of the view.
         let relaxed = before == Handling::PoliteBlock && handling == Handling::Allow;
         let owed = match taken {
-            // It may have been the answer to her SUBSCRIBE: another goes instead, whatever it says.
-            Taken::Withdrawn => Owed::AtOnce,
+            // It may have been the answer to her SUBSCRIBE: then another goes instead, whatever it says.
+            Taken::Withdrawn(owed) => owed.max(Owed::Decision),
             _ if relaxed => Owed::Change,
             _ => Owed::Decision,
         };
@@ -141,7 +141,7 @@ impl EventState {
         (subscription.handling, subscription.sight) = (handling, joined);
         let waits = subscription.in_flight.as_ref();
         let waits = waits.filter(|flight| flight.since.is_none() && flight.client.is_none());
-        let Some(waiting) = waits.map(|flight| flight.digest) else {
+        let Some((waiting, owed)) = waits.map(|flight| (flight.digest, flight.owed)) else {
             return Taken::Something;
         };
         let shows_other = before == handling && waiting != self.body(slot).digest;
@@ -149,7 +149,7 @@ impl EventState {
             if let Some(flight) = &mut self.subscriptions[slot as usize].in_flight {
                 flight.withdrawn = true;
             }
-            return Taken::Withdrawn;
+            return Taken::Withdrawn(owed);
         }
         Taken::Something
     }
@@ -174,6 +174,6 @@ enum Taken {
     Nothing,
     /// It is another.
     Something,
-    /// It is another, and a NOTIFY that waits for durability shows what its watcher may no longer see.
-    Withdrawn,
+    /// It is another, and a NOTIFY that waits for durability, owed as this, shows what its watcher may no longer see.
+    Withdrawn(Owed),
 }

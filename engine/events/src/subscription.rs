@@ -164,6 +164,8 @@ pub struct InFlight {
     pub since: Option<Instant>,
     /// How often it could not be sent at all.
     pub failures: u8,
+    /// As what it was owed: what goes instead of it is owed as much.
+    pub owed: Owed,
     /// The rules took something away before it left: it never leaves.
     pub withdrawn: bool,
     /// It goes by a stream for its size only (RFC 3261 §18.1.1), and may fall back.
