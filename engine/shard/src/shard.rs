@@ -16,6 +16,7 @@ use crate::documents::Documents;
 use crate::face::Face;
 use crate::gate::{Gate, Grants, Held, Reply};
 use crate::hops::Hops;
+use crate::identity::Proofs;
 use crate::inputs::{Flow, Undeliverable};
 use crate::merged::Merged;
 use crate::outputs::{Destination, Output, Send};
@@ -74,6 +75,7 @@ pub struct Shard {
     /// Where the answer to each INVITE goes, as long as no ACK came.
     pub(crate) invites: HashMap<TransactionKey, Destination>,
     pub(crate) documents: Documents,
+    pub(crate) proofs: Proofs,
     pub(crate) merged: Merged,
     pub(crate) hops: Hops,
     pub(crate) gate: Gate,
@@ -125,6 +127,7 @@ impl Shard {
             events,
             invites: HashMap::new(),
             documents: Documents::default(),
+            proofs: Proofs::new(random.next_u64()),
             merged: Merged::default(),
             hops: Hops::default(),
             gate: Gate::default(),
