@@ -9,6 +9,7 @@ use machine::{Now, Random};
 use sip::{Message, Name, Uri};
 
 use crate::inputs::Flow;
+use crate::policy::ANONYMOUS;
 use crate::shard::Shard;
 
 /// The longest canonical address of a user: each is a key of maps that stand in memory. Beyond it: 414.
@@ -67,6 +68,26 @@ impl Shard {
             .canonical_of(&from)
             .filter(|canonical| canonical.len() <= ADDRESS_BYTES_MAX)
             .ok_or_else(|| Rejection::new(403, "From is no usable SIP or tel URI"))
+    }
+
+    /// Who watches: who asks, unless she wants not to be known (standards C9; RFC 3323 §4.1.1.3, RFC 3325 §7).
+    pub(crate) fn watcher(
+        &mut self,
+        flow: &Flow,
+        request: &Message<'_>,
+    ) -> Result<String, Rejection> {
+        let identity = self.identity(flow, request)?;
+        let from = request.essentials()?.from;
+        let from = from.parsed().ok();
+        let hides = from.is_some_and(|from| from.host.eq_ignore_ascii_case("anonymous.invalid"))
+            || request
+                .privacy()
+                .any(|word| word.eq_ignore_ascii_case("id"));
+        Ok(if hides {
+            ANONYMOUS.to_owned()
+        } else {
+            identity
+        })
     }
 
     pub(crate) fn is_trusted(&self, flow: &Flow) -> bool {
