@@ -1,59 +1,94 @@
 //! The rules changed, or the whole server ends: who is decided anew, who is told, and what must not leave any more.
 
+use std::sync::Arc;
+
 use machine::Now;
 use machine::settings::Handling;
 
-use crate::notifier::handling_byte;
+use crate::notifier::{handling_byte, with_sight};
+use crate::sight::Given;
 use crate::state::EventState;
 use crate::stored::Encoder;
-use crate::subscription::{Owed, Phase, Reason, Subscription};
+use crate::subscription::{Owed, Phase, Reason};
 
 impl EventState {
-    /// The rules changed: every watcher is decided again (RFC 5025 §3.2.1; standards §1.4–1.6).
-    pub fn redecide(&mut self, now: Now, mut decide: impl FnMut(&str, &str) -> Option<Handling>) {
-        let slots: Vec<u32> = self
-            .subscriptions
-            .iter()
-            .map(|(slot, _)| slot as u32)
-            .collect();
-        for slot in slots {
-            let subscription = &self.subscriptions[slot as usize];
-            let is_live = subscription.phase == Phase::Live;
-            let name = self.resources[subscription.resource as usize].name.clone();
-            let package = self.resources[subscription.resource as usize].package;
-            let decided = decide(&name, &subscription.watcher)
-                .map(|handling| self.handling_of(package, &name, &subscription.watcher, handling));
-            match decided {
-                // The last NOTIFY tells no more than she may see now.
-                handling if !is_live => {
-                    let subscription = &mut self.subscriptions[slot as usize];
-                    let handling = handling.unwrap_or(Handling::Block);
-                    let before = std::mem::replace(&mut subscription.handling, handling);
-                    if handling < before && withdraw(subscription) {
-                        self.owe(slot, Owed::AtOnce);
-                    }
-                }
-                None => self.end(now, slot, Reason::NoResource),
-                Some(handling) => self.apply_handling(now, slot, handling),
-            }
+    /// The rules of everybody may have changed: every watcher is decided again (RFC 5025 §3.2.1; standards §1.4–1.6).
+    pub fn redecide(&mut self, now: Now, mut decide: impl FnMut(&str, &str) -> Option<Given>) {
+        for (slot, given) in self.decided(&mut decide) {
+            self.apply_given(now, slot, given);
         }
-        self.redecide_waiting(decide);
+        self.redecide_waiting(None, &mut decide);
     }
 
-    pub(crate) fn apply_handling(&mut self, now: Now, slot: u32, handling: Handling) {
-        let subscription = &mut self.subscriptions[slot as usize];
-        let before = subscription.handling;
-        if before == handling {
-            return;
+    /// The rules of this presentity may have changed; nobody else's watchers are touched.
+    pub fn redecide_one(
+        &mut self,
+        now: Now,
+        presentity: &str,
+        mut decide: impl FnMut(&str, &str) -> Option<Given>,
+    ) {
+        for package in 0..self.by_name.len() {
+            let Some(slot) = self.by_name[package].get(presentity) else {
+                continue;
+            };
+            for slot in self.resources[*slot as usize].subscriptions.clone() {
+                let watcher = self.subscriptions[slot as usize].watcher.clone();
+                let given = decide(presentity, &watcher);
+                let given =
+                    given.map(|given| self.given_of(package as u8, presentity, &watcher, given));
+                self.apply_given(now, slot, given);
+            }
         }
-        if handling < before {
-            // Each send is checked against the rules that hold when it leaves, not when it was composed (decision 2).
-            withdraw(subscription);
+        self.redecide_waiting(Some(presentity), &mut decide);
+    }
+
+    /// Whether anybody watches this presentity.
+    pub fn is_watched(&self, presentity: &str) -> bool {
+        let mut slots = self.by_name.iter().filter_map(|of| of.get(presentity));
+        slots.any(|slot| !self.resources[*slot as usize].subscriptions.is_empty())
+    }
+
+    /// What every watcher is given now.
+    pub(crate) fn decided(
+        &self,
+        decide: &mut dyn FnMut(&str, &str) -> Option<Given>,
+    ) -> Vec<(u32, Option<Given>)> {
+        let decided = self.subscriptions.iter().map(|(slot, subscription)| {
+            let presentity: &Arc<str> = &self.resources[subscription.resource as usize].name;
+            let package = self.resources[subscription.resource as usize].package;
+            let given = decide(presentity, &subscription.watcher)
+                .map(|given| self.given_of(package, presentity, &subscription.watcher, given));
+            (slot as u32, given)
+        });
+        decided.collect()
+    }
+
+    /// `None`: the presentity is served here no longer.
+    pub(crate) fn apply_given(&mut self, now: Now, slot: u32, given: Option<Given>) {
+        let is_live = self.subscriptions[slot as usize].phase == Phase::Live;
+        match given {
+            // The last NOTIFY tells no more than she may see now.
+            given if !is_live => {
+                let given = given.unwrap_or(Given::whole(Handling::Block));
+                if self.take_given(slot, given) == Taken::Withdrawn {
+                    self.owe(slot, Owed::AtOnce);
+                }
+            }
+            None => self.end(now, slot, Reason::NoResource),
+            Some(given) => self.apply_to_live(now, slot, given),
+        }
+    }
+
+    fn apply_to_live(&mut self, now: Now, slot: u32, given: Given) {
+        let before = self.subscriptions[slot as usize].handling;
+        let handling = given.handling;
+        let taken = self.take_given(slot, given);
+        if taken == Taken::Nothing {
+            return;
         }
         if handling == Handling::Block {
             return self.end(now, slot, Reason::Rejected);
         }
-        subscription.handling = handling;
         self.watcher_decided(slot, before);
         let subscription = &self.subscriptions[slot as usize];
         let (stored, resource) = (subscription.stored, subscription.resource);
@@ -63,18 +98,48 @@ impl EventState {
         if stored {
             self.resources[resource as usize].asked = asked;
             let record = Encoder::new(b'h').u8(handling_byte(handling)).u64(asked);
-            self.append_change(slot, record);
+            self.append_change(slot, with_sight(record, self.sight_digest(slot)));
         }
-        // Exempt from the interval: pending → active, and whatever takes something away from a watcher.
+        // Exempt from the interval: pending → active, whatever takes something away from a watcher, another part of the view.
         let relaxed = before == Handling::PoliteBlock && handling == Handling::Allow;
-        self.owe(
-            slot,
-            if relaxed {
-                Owed::Change
-            } else {
-                Owed::Decision
-            },
-        );
+        let owed = match taken {
+            // It may have been the answer to her SUBSCRIBE: another goes instead, whatever it says.
+            Taken::Withdrawn => Owed::AtOnce,
+            _ if relaxed => Owed::Change,
+            _ => Owed::Decision,
+        };
+        self.owe(slot, owed);
+    }
+
+    /// She sees what she is given from now on. What shows more than that, and waits for the disk, never leaves: each send is checked
+    /// against the rules that hold when it leaves, not when it was composed (decision 2).
+    fn take_given(&mut self, slot: u32, given: Given) -> Taken {
+        let digest = given.digest();
+        let subscription = &self.subscriptions[slot as usize];
+        let (before, resource) = (subscription.handling, subscription.resource);
+        let same_sight = digest == self.sight_digest(slot);
+        if before == given.handling && same_sight {
+            return Taken::Nothing;
+        }
+        let handling = given.handling;
+        let sights = &mut self.resources[resource as usize].sights;
+        let joined = sights.join(digest, given.sight);
+        sights.leave(self.subscriptions[slot as usize].sight);
+        let subscription = &mut self.subscriptions[slot as usize];
+        (subscription.handling, subscription.sight) = (handling, joined);
+        let waits = subscription.in_flight.as_ref();
+        let waits = waits.filter(|flight| flight.since.is_none() && flight.client.is_none());
+        let Some(waiting) = waits.map(|flight| flight.digest) else {
+            return Taken::Something;
+        };
+        let shows_other = before == handling && waiting != self.body(slot).digest;
+        if handling < before || shows_other {
+            if let Some(flight) = &mut self.subscriptions[slot as usize].in_flight {
+                flight.withdrawn = true;
+            }
+            return Taken::Withdrawn;
+        }
+        Taken::Something
     }
 
     /// Each watcher is told to subscribe again elsewhere (RFC 6665 §4.4.2, §4.1.3 "deactivated").
@@ -90,11 +155,13 @@ impl EventState {
     }
 }
 
-/// A NOTIFY that waits for durability shows what its watcher may no longer see; `false`: there is none.
-fn withdraw(subscription: &mut Subscription) -> bool {
-    let Some(flight) = &mut subscription.in_flight else {
-        return false;
-    };
-    flight.withdrawn |= flight.since.is_none() && flight.client.is_none();
-    flight.withdrawn
+/// What came of a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taken {
+    /// It is the one that was.
+    Nothing,
+    /// It is another.
+    Something,
+    /// It is another, and a NOTIFY that waits for durability shows what its watcher may no longer see.
+    Withdrawn,
 }

@@ -14,6 +14,7 @@ pub mod package;
 pub mod resource;
 mod restore;
 pub mod sending;
+pub mod sight;
 pub mod state;
 pub mod stored;
 pub mod subscription;
@@ -25,6 +26,7 @@ pub use answer::Rejection;
 pub use compositor::Published;
 pub use happened::Happened;
 pub use notifier::Subscribed;
+pub use sight::{Given, Sight};
 pub use state::{Context, Counts, EventState};
 
 mod back_off;

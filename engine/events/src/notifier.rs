@@ -15,6 +15,7 @@ use crate::dialog::{Dialog, Tag, contact_of, write_number};
 use crate::fingerprint::{LastChange, Maker};
 use crate::happened::Happened;
 use crate::package::Package;
+use crate::sight::Given;
 use crate::state::{APPENDS_MAX, Context, Done, EventState, RETRANSMISSIONS_LAST, Timer};
 use crate::stored::Encoder;
 use crate::subscription::{Origin, Owed, Phase, Reason, Subscription};
@@ -45,20 +46,21 @@ impl Subscribed {
 }
 
 impl EventState {
-    /// Handles a SUBSCRIBE outside a dialog. `handling` is what the presentity's rules give the watcher.
+    /// Handles a SUBSCRIBE outside a dialog. `given` is what the presentity's rules give the watcher.
     pub fn handle_subscribe(
         &mut self,
         context: Context<'_>,
         request: &Message<'_>,
         change: LastChange,
         origin: Origin,
-        handling: Handling,
+        given: Given,
     ) -> Result<Subscribed, Rejection> {
         if let Some(answer) = self.subscribed_before(context, change) {
             return Ok(answer);
         }
         let package = self.package(request)?;
-        let handling = self.handling_of(package, context.presentity, context.identity, handling);
+        let given = self.given_of(package, context.presentity, context.identity, given);
+        let handling = given.handling;
         let is_winfo = self.winfo.tells_of(package).is_some();
         let known = self.by_name[usize::from(package)].get(context.presentity);
         let unpublished = known.is_none_or(|slot| {
@@ -84,7 +86,7 @@ impl EventState {
             request,
             change,
             origin,
-            handling,
+            given,
             expires,
         );
         Ok(Subscribed {
@@ -161,12 +163,14 @@ impl EventState {
         request: &Message<'_>,
         change: LastChange,
         origin: Origin,
-        handling: Handling,
+        given: Given,
         expires: u32,
     ) -> Tag {
         let number = self.next_number();
         let key = Key::new(self.partitioner.partition(context.presentity), number);
         let resource = self.resource(package, context.presentity, context.presence);
+        let sights = &mut self.resources[resource as usize].sights;
+        let (handling, sight) = (given.handling, sights.join(given.digest(), given.sight));
         let subscription = Subscription {
             key,
             salt: self.salt(number),
@@ -178,6 +182,7 @@ impl EventState {
             notify_type,
             handling,
             approved: false,
+            sight,
             phase: first_phase(expires),
             stored: expires > 0,
             remote_cseq: request.cseq().map(|cseq| cseq.number).unwrap_or_default(),
@@ -434,6 +439,7 @@ impl EventState {
         }
         let resource = &mut self.resources[subscription.resource as usize];
         let name = resource.name.clone();
+        resource.sights.leave(subscription.sight);
         resource
             .subscriptions
             .swap_remove(subscription.place as usize);
@@ -510,7 +516,7 @@ impl EventState {
             .bytes(&origin_bytes(origin));
         self.put(
             subscription.key,
-            &refresh_fields(record, subscription).end(),
+            &refresh_fields(record, subscription, self.sight_digest(slot)).end(),
         );
     }
 
@@ -518,8 +524,9 @@ impl EventState {
         let subscription = &mut self.subscriptions[slot as usize];
         subscription.appends += 1;
         let record = Encoder::new(b'r').bytes(&origin_bytes(subscription.origin()));
-        let (key, record) = (subscription.key, refresh_fields(record, subscription).end());
-        self.append(key, &record);
+        let subscription = &self.subscriptions[slot as usize];
+        let record = refresh_fields(record, subscription, self.sight_digest(slot));
+        self.append(subscription.key, &record.end());
     }
 
     /// The last call of a clean stop: CSeq numbers go on without a gap in the next life.
@@ -603,15 +610,25 @@ fn ending_record(subscription: &Subscription) -> Option<Vec<u8>> {
     subscription.stored.then_some(record)
 }
 
-fn refresh_fields(record: Encoder, subscription: &Subscription) -> Encoder {
-    record
+/// `sight`: the digest of what she sees.
+fn refresh_fields(record: Encoder, subscription: &Subscription, sight: u64) -> Encoder {
+    let record = record
         .u32(subscription.remote_cseq)
         .u32(subscription.granted)
         .wall(subscription.deadline)
         .u64(subscription.asked)
         .u8(subscription.notify_type)
         .u8(handling_byte(subscription.handling))
-        .change(subscription.change)
+        .change(subscription.change);
+    with_sight(record, sight)
+}
+
+/// The last field of a record, left out where everything is seen: records without it are of the time before there was any other.
+pub(crate) fn with_sight(record: Encoder, sight: u64) -> Encoder {
+    match sight {
+        0 => record,
+        sight => record.u64(sight),
+    }
 }
 
 pub(crate) const fn handling_byte(handling: Handling) -> u8 {

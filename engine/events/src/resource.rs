@@ -9,6 +9,7 @@ use machine::{Instant, Key, TimerId, Wall};
 
 use crate::fingerprint::{LastChange, Maker};
 use crate::package::{Checked, Package, Source};
+use crate::sight::Sights;
 
 /// A body that watchers share, and what it says in 64 bits.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -83,6 +84,8 @@ pub struct Resource {
     pub publications: Vec<Publication>,
     /// Composed when somebody watches; `None`: not composed yet.
     pub view: Option<View>,
+    /// What is seen of the view besides the whole.
+    pub sights: Sights,
     /// The neutral document, composed when first needed.
     pub neutral: Option<View>,
     /// Slots of the subscriptions to it.

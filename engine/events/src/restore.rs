@@ -10,6 +10,7 @@ use machine::{Cause, Instant, Key, Now, Wall};
 use crate::dialog::Dialog;
 use crate::fingerprint::{Fingerprint, LastChange, Maker};
 use crate::resource::{AnsweredByAll, Publication};
+use crate::sight::{Given, WHOLE};
 use crate::state::{Done, EventState, RETRANSMISSIONS_LAST, Timer};
 use crate::stored::{Decoder, Unreadable};
 use crate::subscription::{Origin, Owed, Phase, Reason, Subscription};
@@ -139,7 +140,7 @@ impl EventState {
         presence_of: &dyn Fn(&str) -> Presence,
     ) -> Result<(), Unreadable> {
         let resource = self.restored_resource(fields, presence_of)?;
-        let mut subscription = read_subscription(key, resource, fields)?;
+        let (mut subscription, mut sight) = read_subscription(key, resource, fields)?;
         subscription.appends = u8::try_from(rest.len()).unwrap_or(u8::MAX);
         subscription.maker = Maker::of(subscription.change.fingerprint, now.monotonic);
         for appended in rest {
@@ -148,7 +149,7 @@ impl EventState {
                 tag: subscription.tag(),
             };
             self.remember(subscription.change.fingerprint, done.clone());
-            let over = !apply(&mut subscription, appended)?;
+            let over = !apply(&mut subscription, &mut sight, appended)?;
             self.remember(subscription.maker.fingerprint, done);
             if over {
                 // It ended by a request, and the last NOTIFY was answered: only the request's answer is remembered.
@@ -176,6 +177,7 @@ impl EventState {
         };
         self.remember(change.fingerprint, done);
         let at = subscription.expires_at;
+        subscription.sight = self.resources[resource as usize].sights.join(sight, None);
         let slot = self.insert(subscription);
         let newest = &mut self.resources[resource as usize].asked;
         *newest = (*newest).max(asked);
@@ -196,7 +198,7 @@ impl EventState {
     /// After the last `restore`: what lapsed meanwhile is gone, resources that nothing needs are dropped (not before: what
     /// needs one may be restored after what no longer does), every watcher is decided by the rules that hold now, and
     /// who may not know the newest state is owed a NOTIFY.
-    pub fn restored(&mut self, now: Now, decide: impl FnMut(&str, &str) -> Option<Handling>) {
+    pub fn restored(&mut self, now: Now, mut decide: impl FnMut(&str, &str) -> Option<Given>) {
         self.record_epoch();
         self.timers
             .set(now.monotonic + RETRANSMISSIONS_LAST, Timer::ForgetChanges);
@@ -216,10 +218,28 @@ impl EventState {
         for key in lapsed {
             self.subscription_expires(now, key);
         }
+        let decided = self.decided(&mut decide);
+        for (slot, given) in &decided {
+            if let Some(given) = given {
+                self.recognise(*slot, given);
+            }
+        }
         for (slot, answered) in resources.into_iter().zip(answered) {
             self.owe_after_start(slot, answered);
         }
-        self.redecide(now, decide);
+        for (slot, given) in decided {
+            self.apply_given(now, slot, given);
+        }
+        self.redecide_waiting(None, &mut decide);
+    }
+
+    /// She is given what is on record: only the record's digest was known until now.
+    fn recognise(&mut self, slot: u32, given: &Given) {
+        let subscription = &self.subscriptions[slot as usize];
+        if subscription.handling == given.handling && self.sight_digest(slot) == given.digest() {
+            let sights = &mut self.resources[subscription.resource as usize].sights;
+            sights.know(subscription.sight, given.sight.clone());
+        }
     }
 
     /// Oldest acceptance first, as before; what lapsed while nobody ran is gone before anybody is told anything.
@@ -255,8 +275,16 @@ impl EventState {
                 continue;
             }
             subscription.answered_pending = subscription.handling == Handling::Confirm;
+            let sight = subscription.sight;
             let now_seen = self.body(each).digest;
-            let known = if sees { answered.digest } else { now_seen };
+            let is_known = self.resources[slot as usize].sights.is_known(sight);
+            let known = match () {
+                () if !sees => now_seen,
+                () if sight == WHOLE => answered.digest,
+                () if is_known && self.view(slot).digest == answered.digest => now_seen,
+                // What she answered was a part of a view that is no longer there, or a part that nobody knows how to cut out.
+                () => FORGOTTEN,
+            };
             self.subscriptions[each as usize].answered = known;
             if known != now_seen {
                 // What she answered last is known: should it come back before she is told, there is nothing to tell.
@@ -265,6 +293,9 @@ impl EventState {
         }
     }
 }
+
+/// What no view says: whoever answered it is told what she sees.
+const FORGOTTEN: u64 = u64::MAX;
 
 /// Reads the first bytes of a publication: as it was when they were written.
 fn read_publication(
@@ -293,12 +324,12 @@ fn read_publication(
     })
 }
 
-/// Reads the first bytes of a subscription: as it was when they were written.
+/// Reads the first bytes of a subscription, as it was when they were written, and the digest of what its watcher saw.
 fn read_subscription(
     key: Key,
     resource: u32,
     fields: &mut Decoder<'_>,
-) -> Result<Subscription, Unreadable> {
+) -> Result<(Subscription, u64), Unreadable> {
     let watcher: Arc<str> = fields.text()?.into();
     let dialog =
         Dialog::from_bytes(fields.bytes()?).ok_or(Unreadable("a dialog that does not read"))?;
@@ -306,7 +337,7 @@ fn read_subscription(
         (fields.u32()?, fields.u32()?, fields.u32()?, fields.u32()?);
     let origin = read_origin(fields.bytes()?)?.into();
     let refreshed = Refreshed::read(fields)?;
-    Ok(Subscription {
+    let subscription = Subscription {
         key,
         salt,
         resource,
@@ -317,6 +348,7 @@ fn read_subscription(
         notify_type: refreshed.notify_type,
         handling: refreshed.handling,
         approved: false,
+        sight: WHOLE,
         phase: Phase::Live,
         stored: true,
         remote_cseq: refreshed.remote_cseq,
@@ -344,7 +376,8 @@ fn read_subscription(
         in_flight: None,
         wake: None,
         expiry: None,
-    })
+    };
+    Ok((subscription, refreshed.sight))
 }
 
 /// What the request that made a publication what it is was answered.
@@ -364,6 +397,7 @@ struct Refreshed {
     notify_type: u8,
     handling: Handling,
     change: LastChange,
+    sight: u64,
 }
 
 impl Refreshed {
@@ -376,12 +410,17 @@ impl Refreshed {
             notify_type: fields.u8()?,
             handling: read_handling(fields.u8()?)?,
             change: fields.change()?,
+            sight: fields.u64_if_any()?,
         })
     }
 }
 
 /// Applies one appended record; `false`: the subscription is over.
-fn apply(subscription: &mut Subscription, appended: &[u8]) -> Result<bool, Unreadable> {
+fn apply(
+    subscription: &mut Subscription,
+    sight: &mut u64,
+    appended: &[u8],
+) -> Result<bool, Unreadable> {
     let mut fields = Decoder::new(appended);
     match fields.u8()? {
         b'r' => {
@@ -394,6 +433,7 @@ fn apply(subscription: &mut Subscription, appended: &[u8]) -> Result<bool, Unrea
             subscription.notify_type = refreshed.notify_type;
             subscription.handling = refreshed.handling;
             subscription.change = refreshed.change;
+            *sight = refreshed.sight;
         }
         b'e' => {
             let reason = Reason::from_byte(fields.u8()?).ok_or(Unreadable("an unknown reason"))?;
@@ -412,6 +452,7 @@ fn apply(subscription: &mut Subscription, appended: &[u8]) -> Result<bool, Unrea
             subscription.handling = read_handling(fields.u8()?)?;
             subscription.asked = fields.u64()?;
             subscription.approved |= before == Handling::Confirm && subscription.handling > before;
+            *sight = fields.u64_if_any()?;
         }
         _ => return Err(Unreadable("an unknown change of a subscription")),
     }

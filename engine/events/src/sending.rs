@@ -85,6 +85,10 @@ impl EventState {
 
     /// The publications of a resource changed (`checked`: what was read of the newest): everybody whose view changed is owed a NOTIFY.
     pub(crate) fn changed(&mut self, slot: u32, checked: Option<Checked>) {
+        let resource = &self.resources[slot as usize];
+        if !resource.subscriptions.is_empty() {
+            self.touched.push(resource.name.clone());
+        }
         if !self.recompose(slot, checked) {
             return;
         }
@@ -219,7 +223,10 @@ impl EventState {
                 &NOTHING
             }
             (_, Handling::Confirm | Handling::PoliteBlock) => self.neutral(resource),
-            (_, Handling::Allow) => self.view(resource),
+            (_, Handling::Allow) => {
+                let sight = subscription.sight;
+                self.seen(resource, sight)
+            }
         }
     }
 

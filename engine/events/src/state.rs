@@ -16,6 +16,7 @@ use crate::fingerprint::{Fingerprint, LastChange};
 use crate::happened::Happened;
 use crate::package::{Checked, Package};
 use crate::resource::{AnsweredByAll, NOTHING, Resource, View};
+use crate::sight::{Sights, WHOLE};
 use crate::stored::Encoder;
 use crate::subscription::Subscription;
 use crate::winfo::Winfo;
@@ -109,6 +110,8 @@ pub struct EventState {
     pub(crate) cause: Cause,
     pub(crate) publications: usize,
     pub(crate) winfo: Winfo,
+    /// Whose publications changed, while somebody watches.
+    pub(crate) touched: Vec<Arc<str>>,
 }
 
 /// How much there is.
@@ -154,6 +157,7 @@ impl EventState {
             cause: Cause::NONE,
             publications: 0,
             winfo: Winfo::new(packages),
+            touched: Vec::new(),
         }
     }
 
@@ -175,12 +179,15 @@ impl EventState {
             + self.winfo.remembered();
         let queues = self.ring.len() + self.resend.len() + self.freed_hops.len();
         let records = self.records.len() + self.happened.len();
+        let sights = self.resources.iter();
+        let sights = sights.map(|(_, resource)| resource.sights.len());
         self.resources.len()
             + self.subscriptions.len()
             + self.timers.len()
             + maps
             + queues
             + records
+            + sights.sum::<usize>()
     }
 
     /// The names of the packages, for Allow-Events (RFC 6665 §8.2.2), those with a template under their whole names.
@@ -263,6 +270,36 @@ impl EventState {
         self.happened.pop_front()
     }
 
+    /// Whose publications changed while somebody watches, since this was asked last.
+    pub fn take_touched(&mut self) -> Vec<Arc<str>> {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// What is published for somebody under a package, oldest acceptance first.
+    pub fn publications_of(&self, package: &str, presentity: &str) -> impl Iterator<Item = &[u8]> {
+        let slot = self.slot_of(package, presentity);
+        let publications = slot.map(|slot| &self.resources[slot as usize].publications);
+        let publications = publications.into_iter().flatten();
+        publications.map(|publication| &*publication.body)
+    }
+
+    /// The whole view of somebody under a package; `None`: nobody publishes for her, and nobody watches.
+    pub fn composed(&mut self, package: &str, presentity: &str) -> Option<bytes::Bytes> {
+        let slot = self.slot_of(package, presentity)?;
+        let resource = &self.resources[slot as usize];
+        if resource.subscriptions.is_empty() {
+            let package = self.packages[usize::from(resource.package)];
+            return Some(resource.compose(package, None, |_| 0).body);
+        }
+        Some(self.view(slot).body.clone())
+    }
+
+    fn slot_of(&self, package: &str, presentity: &str) -> Option<u32> {
+        let mut packages = self.packages.iter();
+        let index = packages.position(|known| known.name == package)?;
+        self.by_name.get(index)?.get(presentity).copied()
+    }
+
     /// Hops (as given to `compose_notify`) one of whose unanswered NOTIFYs no longer counts in their window.
     pub fn take_freed_hops(&mut self) -> Vec<u32> {
         std::mem::take(&mut self.freed_hops)
@@ -299,6 +336,7 @@ impl EventState {
             published: false,
             publications: Vec::new(),
             view: None,
+            sights: Sights::default(),
             neutral: None,
             subscriptions: Vec::new(),
             owed: VecDeque::new(),
@@ -344,6 +382,7 @@ impl EventState {
             .as_ref()
             .map_or(resource.answered.digest, |old| old.digest);
         let changed = known != view.digest;
+        self.resources[slot as usize].sights.recompose();
         self.resources[slot as usize].view = Some(view);
         changed
     }
@@ -355,6 +394,30 @@ impl EventState {
         }
         let view = self.resources[slot as usize].view.as_ref();
         view.unwrap_or(&NOTHING)
+    }
+
+    /// What is seen of the view by this sight, rendered now if it wasn't.
+    pub(crate) fn seen(&mut self, slot: u32, sight: u32) -> &View {
+        if sight == WHOLE {
+            return self.view(slot);
+        }
+        if let Some(unrendered) = self.resources[slot as usize].sights.unrendered(sight) {
+            let whole = self.view(slot).body.clone();
+            let name = self.resources[slot as usize].name.clone();
+            let body = bytes::Bytes::from(unrendered.show(&name, &whole));
+            let digest = self.digest(&body);
+            let view = View { body, digest };
+            self.resources[slot as usize].sights.rendered(sight, view);
+        }
+        let view = self.resources[slot as usize].sights.view(sight);
+        view.unwrap_or(&NOTHING)
+    }
+
+    /// The digest of what a subscription's watcher sees of the view; 0: all of it, or nothing.
+    pub(crate) fn sight_digest(&self, slot: u32) -> u64 {
+        let subscription = &self.subscriptions[slot as usize];
+        let sights = &self.resources[subscription.resource as usize].sights;
+        sights.digest(subscription.sight)
     }
 
     /// The neutral document of that presentity.

@@ -107,6 +107,14 @@ impl<'a> Decoder<'a> {
         Ok(u64::from_le_bytes(bytes))
     }
 
+    /// Eight bytes where the record goes on; else 0.
+    pub fn u64_if_any(&mut self) -> Result<u64, Unreadable> {
+        if self.0.is_empty() {
+            return Ok(0);
+        }
+        self.u64()
+    }
+
     /// A point in wall time.
     pub fn wall(&mut self) -> Result<Wall, Unreadable> {
         self.u64().map(Wall::from_millis)

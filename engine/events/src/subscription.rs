@@ -193,6 +193,8 @@ pub struct Subscription {
     pub handling: Handling,
     /// It was pending before the presentity let it be active.
     pub approved: bool,
+    /// What she sees where that is to allow: which of the resource's sights.
+    pub(crate) sight: u32,
     /// Where it is in its life.
     pub phase: Phase,
     /// A fetch is never stored.

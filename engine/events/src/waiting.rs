@@ -11,6 +11,7 @@ use machine::settings::Handling;
 use machine::{Instant, Key, Limits, Now, TimerId};
 
 use crate::happened::Happened;
+use crate::sight::Given;
 use crate::state::{EventState, Timer};
 use crate::winfo;
 
@@ -202,7 +203,8 @@ impl EventState {
     /// The rules changed: who waits is decided too, though she is not there to hear it.
     pub(crate) fn redecide_waiting(
         &mut self,
-        mut decide: impl FnMut(&str, &str) -> Option<Handling>,
+        only: Option<&str>,
+        decide: &mut dyn FnMut(&str, &str) -> Option<Given>,
     ) {
         let waiting = &self.winfo.waiting;
         let decided: Vec<(Key, Event)> = waiting
@@ -211,7 +213,11 @@ impl EventState {
             .filter_map(|(_, key)| {
                 let key = Key::from_bits(*key);
                 let waiter = waiting.waiters.get(&key)?;
-                let event = match decide(&waiter.presentity, &waiter.watcher) {
+                if only.is_some_and(|only| *only != *waiter.presentity) {
+                    return None;
+                }
+                let given = decide(&waiter.presentity, &waiter.watcher);
+                let event = match given.map(|given| given.handling) {
                     Some(Handling::Confirm) => return None,
                     Some(Handling::Allow | Handling::PoliteBlock) => Event::Approved,
                     Some(Handling::Block) => Event::Rejected,

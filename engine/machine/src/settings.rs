@@ -24,8 +24,19 @@ pub struct Settings {
     pub limits: Limits,
     /// Path MTU in bytes; 0: unknown, so requests over 1300 bytes leave by TCP (RFC 3261 §18.1.1).
     pub path_mtu: u32,
+    /// Below which of our URIs documents are: for lists that rules refer to.
+    pub xcap_roots: Vec<Root>,
     /// `[routing] hosts`: host name (lower case) → where it is, in order of preference.
     pub hosts: BTreeMap<String, Vec<(Transport, SocketAddr)>>,
+}
+
+/// A root of XCAP's URIs (RFC 4825 §6.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Root {
+    /// Scheme and authority, lower case; `None`: any of our own.
+    pub authority: Option<String>,
+    /// The path, without a slash at its end.
+    pub path: String,
 }
 
 /// One served domain.

@@ -153,6 +153,7 @@ fn settings() -> Settings {
             ..Limits::default()
         },
         path_mtu: 0,
+        xcap_roots: Vec::new(),
         hosts: Default::default(),
     }
 }

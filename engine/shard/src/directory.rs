@@ -80,6 +80,20 @@ impl Directory {
         self.canonical(&address.parsed().ok()?)
     }
 
+    /// The canonical address of record that a text means; `None`: it is no URI of a user.
+    pub fn canonical_text(&self, uri: &str) -> Option<String> {
+        self.canonical(&Uri::parse(uri).ok()?)
+    }
+
+    /// Whether `HOST[:PORT]` of a URL is this server.
+    pub fn is_own_authority(&self, authority: &str) -> bool {
+        let host = match authority.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+            _ => authority,
+        };
+        self.hosts.contains_key(&host.to_ascii_lowercase())
+    }
+
     /// The domain that serves a canonical address of record. A number without a domain is the first domain's.
     pub fn domain(&self, canonical: &str) -> Option<&Arc<Domain>> {
         if canonical.starts_with("tel:") {

@@ -98,6 +98,11 @@ impl Documents {
         self.put(&name, Some(content));
     }
 
+    /// Whose documents there are.
+    pub(crate) fn owners(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.shelves.keys()
+    }
+
     fn shelf(&mut self, owner: &str) -> &mut Shelf {
         self.shelves.entry_ref(owner).or_default()
     }
@@ -138,6 +143,19 @@ impl Shelf {
         let place = (Arc::from(auid), Arc::from(path));
         self.documents.get(&place)
     }
+
+    /// All documents of one usage, by path.
+    pub(crate) fn under<'s>(
+        &'s self,
+        auid: &str,
+    ) -> impl Iterator<Item = (&'s Arc<str>, &'s StoredDocument)> + use<'s> {
+        let auid: Arc<str> = auid.into();
+        let from = (auid.clone(), Arc::from(""));
+        self.documents
+            .range(from..)
+            .take_while(move |((of, _), _)| *of == auid)
+            .map(|((_, path), document)| (path, document))
+    }
 }
 
 impl Shard {
@@ -166,6 +184,7 @@ impl Shard {
             match outcome {
                 Ok(()) => {
                     self.documents.put(&write.name, write.content);
+                    self.document_changed(&write.name);
                 }
                 Err(_) => {
                     let before = self.documents.of(&owner);

@@ -15,8 +15,9 @@ use transaction::{Received, TransactionKey};
 use crate::gate::{Grants, Held, Reply};
 use crate::inputs::Flow;
 use crate::outputs::{Destination, Send};
+use crate::policy::ANONYMOUS;
 use crate::record::Happened;
-use crate::shard::{ALLOW, Duty, Room, Shard, decide};
+use crate::shard::{ALLOW, Duty, Room, Shard};
 
 /// A connection for an answer is given so long.
 const CONNECT_MS_MAX: u32 = 4_000;
@@ -263,11 +264,37 @@ impl Shard {
             .ok_or_else(|| Rejection::new(403, "From is no usable SIP or tel URI"))
     }
 
+    /// Who watches: who asks, unless she wants not to be known (standards C9; RFC 3323 §4.1.1.3, RFC 3325 §7).
+    fn watcher(&self, flow: &Flow, request: &Message<'_>) -> Result<String, Rejection> {
+        let identity = self.identity(flow, request)?;
+        let from = request.essentials()?.from;
+        let from = from.parsed().ok();
+        let hides = from.is_some_and(|from| from.host.eq_ignore_ascii_case("anonymous.invalid"))
+            || request
+                .privacy()
+                .any(|word| word.eq_ignore_ascii_case("id"));
+        Ok(if hides {
+            ANONYMOUS.to_owned()
+        } else {
+            identity
+        })
+    }
+
     fn is_trusted(&self, flow: &Flow) -> bool {
         let listener = self.settings.listeners.get(usize::from(flow.listener.0));
         let peers = listener.and_then(|listener| listener.trusted_peers.as_ref());
         let peers = peers.unwrap_or(&self.settings.identity.trusted_peers);
         peers.iter().any(|network| network.contains(flow.peer.ip()))
+    }
+
+    /// The presentity herself, whom her own rules let (OMA `pub-handling`), and where they say nothing whom the operator lets.
+    fn lets_publish(&mut self, domain: &Domain, source: &str, presentity: &str) -> bool {
+        if source == presentity {
+            return true;
+        }
+        let (mut judge, _) = self.judge_and_events();
+        let own = judge.may_publish(presentity, source);
+        own.unwrap_or_else(|| may_publish(domain, source, presentity))
     }
 
     fn last_change(&self, request: &Message<'_>) -> LastChange {
@@ -295,7 +322,7 @@ impl Shard {
         // RFC 3903 §6 step 2 comes before who may: an unknown event is nobody's to publish.
         self.events.published_package(request)?;
         let identity = self.identity(flow, request)?;
-        if !may_publish(&domain, &identity, &presentity) {
+        if !self.lets_publish(&domain, &identity, &presentity) {
             return Err(Rejection::new(403, ""));
         }
         let change = self.last_change(request);
@@ -310,6 +337,7 @@ impl Shard {
             full: self.full(),
         };
         let published = self.events.handle_publish(context, request, change)?;
+        self.follow_spheres();
         let fields = [
             (Name::SipEtag, Value::Text(&published.entity_tag)),
             (Name::Expires, Value::Number(published.expires)),
@@ -353,9 +381,9 @@ impl Shard {
         } else {
             let (presentity, domain) = self.presentity(request)?;
             self.events.package(request)?;
-            let watcher = self.identity(flow, request)?;
-            let handling = decide(&self.directory, &presentity, &watcher)
-                .ok_or_else(|| Rejection::new(404, ""))?;
+            let watcher = self.watcher(flow, request)?;
+            let given = self.given(&presentity, &watcher);
+            let given = given.ok_or_else(|| Rejection::new(404, ""))?;
             let context = Context {
                 now: self.now,
                 presentity: &presentity,
@@ -365,7 +393,7 @@ impl Shard {
                 full: self.full(),
             };
             self.events
-                .handle_subscribe(context, request, change, origin, handling)?
+                .handle_subscribe(context, request, change, origin, given)?
         };
         let tag = answer.tag.text();
         let fields = [
@@ -399,7 +427,7 @@ impl Shard {
             Some(subscription) if silent && !self.settings.identity.from_is_identity => {
                 Ok(subscription.watcher.to_string())
             }
-            Some(_) => self.identity(flow, request),
+            Some(_) => self.watcher(flow, request),
             None => Ok(String::new()),
         }
     }
@@ -671,16 +699,15 @@ fn destination(flow: &Flow, request: &Message<'_>, maddr: bool) -> Destination {
     }
 }
 
-/// The presentity for herself, and whom `publish_by_others` names.
+/// Whom `publish_by_others` names.
 fn may_publish(domain: &Domain, source: &str, presentity: &str) -> bool {
-    source == presentity
-        || domain.presence.publish_by_others.iter().any(|other| {
-            other.source == source
-                && match other.presentities.strip_prefix('@') {
-                    Some(host) => presentity
-                        .rsplit_once('@')
-                        .is_some_and(|(_, of)| of.eq_ignore_ascii_case(host)),
-                    None => other.presentities == presentity,
-                }
-        })
+    domain.presence.publish_by_others.iter().any(|other| {
+        other.source == source
+            && match other.presentities.strip_prefix('@') {
+                Some(host) => presentity
+                    .rsplit_once('@')
+                    .is_some_and(|(_, of)| of.eq_ignore_ascii_case(host)),
+                None => other.presentities == presentity,
+            }
+    })
 }

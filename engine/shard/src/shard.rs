@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use events::{Counts, EventState};
 use hashbrown::HashMap;
-use machine::settings::{Handling, Settings};
+use machine::settings::Settings;
 use machine::{Batch, Cause, Instant, Key, Now, Partitioner, Random};
 use sip::{Message, Name};
 use transaction::{ServerTransactions, TransactionKey};
@@ -19,6 +19,7 @@ use crate::hops::Hops;
 use crate::inputs::{Flow, Undeliverable};
 use crate::merged::Merged;
 use crate::outputs::{Destination, Output, Send};
+use crate::policy::Policy;
 use crate::record::{Event, Happened};
 
 /// What a shard begins with.
@@ -74,6 +75,7 @@ pub struct Shard {
     /// Where the answer to each INVITE goes, as long as no ACK came.
     pub(crate) invites: HashMap<TransactionKey, Destination>,
     pub(crate) documents: Documents,
+    pub(crate) policy: Policy,
     pub(crate) merged: Merged,
     pub(crate) hops: Hops,
     pub(crate) gate: Gate,
@@ -125,6 +127,7 @@ impl Shard {
             events,
             invites: HashMap::new(),
             documents: Documents::default(),
+            policy: Policy::default(),
             merged: Merged::default(),
             hops: Hops::default(),
             gate: Gate::default(),
@@ -192,10 +195,11 @@ impl Shard {
     /// After the last `restore`: decides anew, sets timers, owes what the life before could not say.
     pub fn restored(&mut self, now: Now) {
         self.begin(now);
-        let directory = &self.directory;
-        self.events.restored(now, |presentity, watcher| {
-            decide(directory, presentity, watcher)
-        });
+        self.learn_from_documents();
+        let (mut judge, events) = self.judge_and_events();
+        events.restored(now, |presentity, watcher| judge.given(presentity, watcher));
+        // What lapsed meanwhile may have put somebody into another sphere.
+        self.follow_spheres();
         let Counts {
             publications,
             subscriptions,
@@ -387,9 +391,7 @@ impl Shard {
         let directory = &self.directory;
         self.events.handle_limits(&self.settings.limits);
         self.events.handle_presence(|name| directory.presence(name));
-        self.events.redecide(now, |presentity, watcher| {
-            decide(directory, presentity, watcher)
-        });
+        self.redecide_all();
         self.happens(Happened::SettingsTaken {});
     }
 
@@ -430,6 +432,8 @@ impl Shard {
     pub fn handle_timeout(&mut self, now: Now) {
         self.begin(now);
         self.events.handle_timeout(now);
+        self.follow_spheres();
+        self.follow_validities();
         self.transactions.handle_timeout(now.monotonic);
         self.merged.handle_timeout(now.monotonic);
         self.hops.handle_timeout(now.monotonic);
@@ -471,6 +475,7 @@ impl Shard {
             self.transactions.poll_timeout(),
             self.merged.poll_timeout(),
             self.hops.poll_timeout(),
+            self.next_validity(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -556,6 +561,7 @@ impl Shard {
     /// How many entries there are of everything that is remembered: all end when nothing happens any more.
     pub fn remembered(&self) -> usize {
         let waiting = self.gate.len() + self.outputs.len() + self.documents.waiting();
+        let waiting = waiting + self.policy.remembered();
         let requests = self.transactions.len() + self.invites.len() + self.merged.len();
         self.events.remembered() + requests + self.hops.len() + waiting
     }
@@ -585,17 +591,3 @@ static PRESENCE_WINFO: events::package::Package = events::winfo::package("presen
 /// And who watches that. Deeper it does not go (RFC 3857 §3 lets it).
 static PRESENCE_WINFO_WINFO: events::package::Package =
     events::winfo::package("presence.winfo.winfo");
-
-/// What the presentity's rules give a watcher; `None`: she is not served here any more.
-pub(crate) fn decide(directory: &Directory, presentity: &str, watcher: &str) -> Option<Handling> {
-    let domain = directory.domain(presentity)?;
-    if domain.presence.presentities_listed_only && !directory.is_listed(presentity) {
-        return None;
-    }
-    // The presentity always sees her own presence whole.
-    Some(if presentity == watcher {
-        Handling::Allow
-    } else {
-        domain.presence.default_handling
-    })
-}

@@ -77,6 +77,7 @@ pub(crate) fn settings(number: u64, handling: Handling, interval_ms: u32, named:
             ..Limits::default()
         },
         path_mtu: 0,
+        xcap_roots: Vec::new(),
         hosts: BTreeMap::new(),
     }
 }

@@ -19,7 +19,7 @@ mod walk;
 
 pub use configuration::{
     Commit, Configuration, Durability, HttpBind, Identities, Log, LogFormat, LogLevel, Role,
-    Serves, SipBind, XcapRoot,
+    Serves, SipBind,
 };
 pub use demo::Overrides;
 pub use entries::{Changes, Entry, Origin};

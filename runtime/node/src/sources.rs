@@ -198,6 +198,7 @@ mod tests {
                 ..Limits::default()
             },
             path_mtu: 0,
+            xcap_roots: Vec::new(),
             hosts: BTreeMap::new(),
         })
     }

@@ -9,7 +9,7 @@ use documents::pres_rules::SubHandling;
 use documents::schema::usages::{GLOBALS, RULESET};
 use machine::Wall;
 use presence::authorization::{
-    Asking, Decision, Document, Listed, Lists, RuleSaid, Withheld, decide, filter,
+    Asking, Decision, Document, Listed, Lists, RuleSaid, Withheld, decide, shown, sphere,
 };
 use presence::composition::neutral;
 use serde_json::{Value, json};
@@ -87,7 +87,7 @@ fn explain(arguments: &Arguments, terminal: &mut Terminal, clock: Clock) -> Resu
         )
     })?;
     let identities: Vec<String> = watcher.iter().map(|aor| aor.uri.clone()).collect();
-    let sphere = sphere(&presence);
+    let sphere = sphere([&presence]);
     let asking = Asking {
         identities: &identities,
         sphere: sphere.as_deref(),
@@ -158,21 +158,6 @@ fn published(
     }
 }
 
-/// RFC 5025 §3.1.2: defined where all persons that have one agree.
-fn sphere(presence: &Presence) -> Option<String> {
-    let spheres = presence.persons.iter().filter_map(|person| {
-        let sphere = person.element(documents::rpid::URI, "sphere")?;
-        let word = sphere
-            .elements()
-            .next()
-            .map(|word| word.name.local.to_string());
-        Some(word.unwrap_or_else(|| sphere.text().trim().to_owned()))
-    });
-    let mut spheres: Vec<String> = spheres.collect();
-    spheres.dedup();
-    spheres.pop().filter(|_| spheres.is_empty())
-}
-
 /// What a watcher sees.
 struct Seen {
     document: Option<Vec<u8>>,
@@ -183,8 +168,8 @@ impl Seen {
     fn of(decision: &Decision, presence: &Presence, entity: &str) -> Self {
         let (document, withheld) = match decision.handling {
             Some(SubHandling::Allow) => {
-                let (seen, withheld) = filter(presence, &decision.permissions);
-                (Some(seen.write()), withheld)
+                let (seen, withheld) = shown(presence, entity, &decision.permissions);
+                (Some(seen), withheld)
             }
             Some(SubHandling::PoliteBlock) => (Some(neutral(entity)), Vec::new()),
             Some(SubHandling::Confirm | SubHandling::Block) | None => (None, Vec::new()),

@@ -5,7 +5,11 @@
 mod filter;
 mod permissions;
 mod rules;
+mod seen;
+mod sphere;
 
 pub use filter::{Withheld, filter};
 pub use permissions::Permissions;
 pub use rules::{Asking, Decision, Document, Fulfilled, Listed, Lists, RuleSaid, decide};
+pub use seen::{Seen, shown};
+pub use sphere::sphere;

@@ -154,6 +154,7 @@ pub fn settings() -> Settings {
         },
         limits: Limits::default(),
         path_mtu: 0,
+        xcap_roots: Vec::new(),
         hosts: BTreeMap::new(),
     }
 }

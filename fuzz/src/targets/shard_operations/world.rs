@@ -101,6 +101,7 @@ impl World {
             },
             limits,
             path_mtu: if script.byte() & 1 == 0 { 1500 } else { 0 },
+            xcap_roots: Vec::new(),
             hosts: BTreeMap::new(),
         };
         let now = Now {

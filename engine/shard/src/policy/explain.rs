@@ -1,0 +1,99 @@
+//! Why a watcher sees what she sees.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use documents::common_policy::Ruleset;
+use documents::pidf::Presence;
+use machine::Now;
+use machine::settings::Handling;
+use presence::authorization::{Decision, Permissions, Withheld, shown};
+use presence::composition::neutral;
+use xml::Bounds;
+
+use super::{ANONYMOUS, Rules, handling_of, make_canonical};
+use crate::shard::Shard;
+
+/// What a watcher is given, why, and what she sees.
+#[derive(Clone, Debug)]
+pub struct Explained {
+    /// What the rules say.
+    pub decision: Decision,
+    /// What becomes of it.
+    pub handling: Handling,
+    /// No rule applies: `default_handling` decides.
+    pub by_default: bool,
+    /// She is the presentity herself, who sees everything.
+    pub is_presentity: bool,
+    /// Everything that is published, composed.
+    pub whole: Bytes,
+    /// What the watcher sees of it; none: she is refused, or sees nothing yet.
+    pub seen: Option<Vec<u8>>,
+    /// What she does not, and for want of what.
+    pub withheld: Vec<Withheld>,
+}
+
+impl Shard {
+    /// Why this watcher (`None`: an anonymous one) sees what she sees of a presentity of this shard. `instead`: by these rules, in
+    /// place of those that are kept. `None`: she is not served here.
+    pub fn explain(
+        &mut self,
+        now: Now,
+        presentity: &str,
+        watcher: Option<&str>,
+        instead: Option<(&str, &Ruleset)>,
+    ) -> Option<Explained> {
+        self.now = now;
+        let watcher = watcher.unwrap_or(ANONYMOUS);
+        let is_presentity = presentity == watcher;
+        let whole = self.events.composed("presence", presentity);
+        let whole = whole.unwrap_or_else(|| neutral(presentity).into());
+        let (mut judge, events) = self.judge_and_events();
+        judge.learn_sphere(presentity, events);
+        let given = judge.given(presentity, watcher)?;
+        let domain = judge.directory.domain(presentity)?;
+        let default_handling = domain.presence.default_handling;
+        let rules = match instead {
+            None => judge.rules(presentity),
+            Some((name, ruleset)) => {
+                let mut ruleset = ruleset.clone();
+                let rules = ruleset.rules.iter_mut();
+                rules.for_each(|rule| make_canonical(rule, judge.directory));
+                Arc::new(Rules {
+                    documents: vec![(name.to_owned(), ruleset)],
+                    asks_for_sphere: false,
+                })
+            }
+        };
+        let decision = judge.decision(presentity, watcher, &rules);
+        let handling = match (is_presentity, decision.handling, instead) {
+            (false, Some(handling), _) => handling_of(handling),
+            (false, None, Some(_)) => default_handling,
+            _ => given.handling,
+        };
+        let by_default = !is_presentity && decision.handling.is_none();
+        let permissions = if is_presentity || by_default {
+            Permissions::everything()
+        } else {
+            decision.permissions.clone()
+        };
+        let presence = Presence::read(&whole, &Bounds::TRUSTED).unwrap_or_default();
+        let (seen, withheld) = match handling {
+            Handling::Allow => {
+                let (seen, withheld) = shown(&presence, presentity, &permissions);
+                (Some(seen), withheld)
+            }
+            Handling::PoliteBlock => (Some(neutral(presentity)), Vec::new()),
+            Handling::Block | Handling::Confirm => (None, Vec::new()),
+        };
+        Some(Explained {
+            by_default,
+            is_presentity,
+            decision,
+            handling,
+            whole,
+            seen,
+            withheld,
+        })
+    }
+}
