@@ -532,6 +532,10 @@ impl World {
                 self.people[who].unwatch(now);
                 who
             }
+            Operation::Ask { who, expires } => {
+                self.people[who].ask(now, expires);
+                who
+            }
             Operation::Fetch { who, whom } => {
                 self.people[who].fetch(now, whom);
                 who

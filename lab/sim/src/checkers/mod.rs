@@ -13,6 +13,7 @@ mod recovery;
 mod sequence;
 mod terminal;
 mod transactions;
+mod watchers;
 
 use machine::Instant;
 
@@ -44,6 +45,7 @@ pub fn all() -> Vec<Box<dyn Checker>> {
         Box::<transactions::Transactions>::default(),
         Box::<recovery::Recovery>::default(),
         Box::<final_view::FinalView>::default(),
+        Box::<watchers::Watchers>::default(),
         Box::<gone::Gone>::default(),
     ]
 }
