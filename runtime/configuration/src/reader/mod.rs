@@ -4,9 +4,12 @@ mod identity;
 mod listen;
 mod presence;
 mod routing;
+mod secrets;
 mod small;
 
 use std::path::{Path, PathBuf};
+
+pub use secrets::names_of;
 
 use machine::settings::{Root, Settings};
 
@@ -242,7 +245,7 @@ impl Reader<'_> {
             settings,
             entries: Vec::new(),
         };
-        configuration.entries = self.entries(root, &configuration, &identity.file_content);
+        configuration.entries = self.entries(root, &configuration, &identity.content);
         configuration
     }
 
@@ -267,7 +270,7 @@ impl Reader<'_> {
         &self,
         root: &Section<'_>,
         configuration: &Configuration,
-        users: &str,
+        [own_users, file_users]: &[String; 2],
     ) -> Vec<Entry> {
         let mut entries = entries::collect(root, keys::ROOT, self.file.is_none());
         for entry in &mut entries {
@@ -290,7 +293,8 @@ impl Reader<'_> {
                         entry.origin = Origin::Environment("TIDINGS_LOG".to_owned());
                     }
                 }
-                "identity.users_file" => users.clone_into(&mut entry.content),
+                "identity.users" => own_users.clone_into(&mut entry.content),
+                "identity.users_file" => file_users.clone_into(&mut entry.content),
                 _ => {}
             }
         }
