@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{bench, ladder};
-use crate::{fetch, publish, rules, watch};
+use crate::commands::{bench, ladder, store};
+use crate::{fetch, publish, rules, users, watch};
 
 /// A SIP presence server: publish, compose, notify.
 #[derive(Debug, Parser)]
@@ -35,10 +35,10 @@ pub(crate) enum Command {
     Watch(watch::Arguments),
     /// Fetch presence once
     Fetch(fetch::Arguments),
-    /// Users of the store (not built yet)
-    User(Anything),
-    /// Verify, back up and restore a store (not built yet)
-    Store(Anything),
+    /// Users of the store: who they are, by which passwords
+    User(users::command::Arguments),
+    /// Verify, back up and restore a store
+    Store(store::Arguments),
     /// Documents on a server: rules, lists
     Xcap(crate::xcap::Arguments),
     /// Presence rules: what they let a watcher see

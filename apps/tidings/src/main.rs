@@ -13,6 +13,7 @@ mod publish;
 mod rules;
 mod serve;
 mod terminal;
+mod users;
 mod watch;
 mod watchers;
 mod xcap;
@@ -51,8 +52,8 @@ fn run(command: Command) -> u8 {
         Command::Publish(arguments) => publish::run(arguments),
         Command::Watch(arguments) => watch::run(arguments),
         Command::Fetch(arguments) => fetch::run(arguments),
-        Command::User(_) => commands::not_built("user"),
-        Command::Store(_) => commands::not_built("store"),
+        Command::User(arguments) => users::command::run(&arguments),
+        Command::Store(arguments) => commands::store::run(&arguments),
         Command::Xcap(arguments) => xcap::run(arguments),
         Command::Rules(arguments) => rules::run(arguments),
         Command::Interop(_) => commands::not_built("interop"),

@@ -196,6 +196,11 @@ impl Node {
         &self.listeners
     }
 
+    /// Where documents and users are kept.
+    pub fn kept(&self) -> Arc<dyn documents::Documents> {
+        Arc::clone(&self.documents)
+    }
+
     /// Where users' documents are asked for.
     pub fn documents(&self) -> Documents {
         Documents(Arc::clone(&self.shared))

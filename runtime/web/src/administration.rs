@@ -34,6 +34,25 @@ pub trait Administration: Send + Sync + 'static {
         rules: Option<&[u8]>,
     ) -> Result<Value, Refusal>;
 
+    /// Every user: of the configuration and of the store; secrets aside.
+    ///
+    /// # Errors
+    /// The store can't say.
+    fn users(&self) -> Result<Value, Refusal>;
+
+    /// Adds a user or changes one, by what an object of JSON says. `exists`: whether she has to be there (If-Match) or must not
+    /// (If-None-Match).
+    ///
+    /// # Errors
+    /// Nothing was changed, and why.
+    fn put_user(&self, aor: &str, text: &str, exists: Option<bool>) -> Result<Value, Refusal>;
+
+    /// Removes a user of the store.
+    ///
+    /// # Errors
+    /// Nothing was changed, and why.
+    fn remove_user(&self, aor: &str) -> Result<Value, Refusal>;
+
     /// Begins to hand watchers away; the process ends when that is done.
     ///
     /// # Errors

@@ -30,13 +30,18 @@ pub fn no_routes(asked: Asked) -> Router {
     bounded(Router::new()).with_state(asked)
 }
 
-/// What `admin.sock` serves: health, `/metrics`, `/api/v1/status`, `/api/v1/reload`, `/api/v1/drain`.
+/// What `admin.sock` serves: health, `/metrics`, `/api/v1/status`, `/api/v1/reload`, `/api/v1/drain`, `/api/v1/users`.
 pub fn admin_routes(asked: Asked) -> Router {
     let api = Router::new()
         .route("/metrics", get(metrics))
         .route("/api/v1/status", get(status))
         .route("/api/v1/reload", post(reload))
-        .route("/api/v1/drain", post(drain));
+        .route("/api/v1/drain", post(drain))
+        .route("/api/v1/users", get(users))
+        .route(
+            "/api/v1/users/{aor}",
+            get(user).put(put_user).delete(remove_user),
+        );
     bounded(health().merge(api).merge(questions())).with_state(asked)
 }
 
@@ -191,6 +196,39 @@ async fn reload(State(asked): State<Asked>) -> Response {
 
 async fn drain(State(asked): State<Asked>) -> Response {
     ask(asked, |asked| asked.drain()).await
+}
+
+async fn users(State(asked): State<Asked>) -> Response {
+    ask(asked, |asked| asked.users()).await
+}
+
+async fn user(State(asked): State<Asked>, Path(aor): Path<String>) -> Response {
+    ask(asked, move |asked| {
+        let mut all = asked.users()?;
+        let users = all["users"].as_array_mut().map(std::mem::take);
+        let hers = users.into_iter().flatten().find(|user| user["aor"] == *aor);
+        hers.ok_or_else(|| Refusal::new(404, "Not Found", format!("{aor} is no user")))
+    })
+    .await
+}
+
+async fn put_user(
+    State(asked): State<Asked>,
+    Path(aor): Path<String>,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
+    let is_any = |name| headers.get(name).is_some_and(|value| value == "*");
+    let exists = match (is_any(header::IF_MATCH), is_any(header::IF_NONE_MATCH)) {
+        (true, _) => Some(true),
+        (_, true) => Some(false),
+        _ => None,
+    };
+    ask(asked, move |asked| asked.put_user(&aor, &body, exists)).await
+}
+
+async fn remove_user(State(asked): State<Asked>, Path(aor): Path<String>) -> Response {
+    ask(asked, move |asked| asked.remove_user(&aor)).await
 }
 
 /// Asks where waiting for a disk or a shard holds up nobody else.

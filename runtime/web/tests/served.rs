@@ -58,6 +58,18 @@ impl Administration for Asked {
         Ok(serde_json::json!([presentity, watcher, rules]))
     }
 
+    fn users(&self) -> Result<Value, Refusal> {
+        Ok(json!({ "users": [{ "aor": "sip:alice@example.com" }] }))
+    }
+
+    fn put_user(&self, aor: &str, text: &str, exists: Option<bool>) -> Result<Value, Refusal> {
+        Ok(json!({ "aor": aor, "text": text, "exists": exists }))
+    }
+
+    fn remove_user(&self, aor: &str) -> Result<Value, Refusal> {
+        Err(Refusal::new(404, "Not Found", format!("{aor} is nobody")))
+    }
+
     fn drain(&self) -> Result<Value, Refusal> {
         self.drains.fetch_add(1, Ordering::SeqCst);
         Ok(json!({ "draining": true }))
@@ -331,4 +343,43 @@ fn targets_are_sockets_or_urls() {
     for wrong in ["https://a", "http://", "http://a/b", "http://u@a"] {
         assert!(Target::parse(wrong, None).is_err(), "{wrong}");
     }
+}
+
+#[tokio::test]
+async fn users_are_named_by_their_paths() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut socket = AdminSocket::open(folder.path()).unwrap();
+    let asked = Arc::new(Asked::default());
+    tokio::spawn(AdminSocket::serve(
+        socket.take().unwrap(),
+        web::admin_routes(asked),
+    ));
+    let target = Target::Socket(folder.path().join(web::SOCKET_NAME));
+    let path = "/api/v1/users/sip%3Aalice%40example.com";
+    let put = web::Call {
+        method: Method::PUT,
+        path: path.to_owned(),
+        headers: vec![(axum::http::header::IF_NONE_MATCH, "*".to_owned())],
+        body: b"{}".to_vec(),
+    };
+    let answer = web::carry_out(&target, put, TIMEOUT).await.unwrap();
+    let value: Value = serde_json::from_slice(&answer.body).unwrap();
+    let expected = json!({ "aor": "sip:alice@example.com", "text": "{}", "exists": false });
+    assert_eq!((answer.status, value), (200, expected));
+    let answer = call(&target, Method::GET, path).await;
+    assert_eq!(answer.status, 200);
+    let answer = call(
+        &target,
+        Method::GET,
+        "/api/v1/users/sip%3Abob%40example.com",
+    )
+    .await;
+    assert_eq!(answer.status, 404);
+    let answer = call(&target, Method::DELETE, path).await;
+    let text = String::from_utf8(answer.body).unwrap();
+    assert!(
+        answer.status == 404 && text.contains("sip:alice@example.com is nobody"),
+        "{text}"
+    );
+    assert_eq!(call(&target, Method::POST, path).await.status, 405);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::Method;
 use serde_json::Value;
-use web::{Answer, Target};
+use web::{Answer, Call, Target};
 
 use crate::command_line::{Admin, Status};
 use crate::commands::environment;
@@ -132,11 +132,11 @@ fn in_words(value: &Value) -> String {
     out
 }
 
-fn read(answer: &Answer) -> Value {
+pub(crate) fn read(answer: &Answer) -> Value {
     serde_json::from_slice(&answer.body).unwrap_or(Value::Null)
 }
 
-fn refused(value: &Value, status: u16) -> u8 {
+pub(crate) fn refused(value: &Value, status: u16) -> u8 {
     let problems: Vec<&str> = value["problems"]
         .as_array()
         .into_iter()
@@ -159,43 +159,68 @@ fn refused(value: &Value, status: u16) -> u8 {
 }
 
 fn ask(arguments: &Admin, method: Method, path: &str) -> Result<Answer, u8> {
-    let usage = |wrong: String| {
-        eprintln!("tidings: {wrong}");
-        exit::USAGE
+    let call = Call {
+        method,
+        path: path.to_owned(),
+        headers: Vec::new(),
+        body: Vec::new(),
     };
-    let target = match (&arguments.data, environment("TIDINGS_ADMIN")) {
-        (Some(folder), _) => Target::Socket(folder.join(web::SOCKET_NAME)),
-        (None, Some(named)) => Target::parse(&named, environment("TIDINGS_ADMIN_TOKEN"))
-            .map_err(|wrong| usage(format!("TIDINGS_ADMIN: {wrong}")))?,
-        (None, None) => {
-            let folder =
-                configuration::data_folder(arguments.config.as_deref()).ok_or_else(|| {
-                    let file = arguments
-                        .config
-                        .as_deref()
-                        .unwrap_or(std::path::Path::new(""));
-                    usage(format!(
-                        "{}: can't be read, so the data folder is not known; name it: --data DIR",
-                        file.display()
-                    ))
-                })?;
-            Target::Socket(folder.join(web::SOCKET_NAME))
+    carry_out(arguments, call).map_err(|unreached| match unreached {
+        Unreached::Told(code) => code,
+        Unreached::Nobody(words) => {
+            eprintln!("tidings: {words}");
+            exit::NO_ANSWER
         }
-    };
+    })
+}
+
+/// Why there is no answer.
+pub(crate) enum Unreached {
+    /// No server runs there, in words.
+    Nobody(String),
+    /// Anything else, which was told; the exit code.
+    Told(u8),
+}
+
+/// One request to the server that runs.
+pub(crate) fn carry_out(arguments: &Admin, call: Call) -> Result<Answer, Unreached> {
+    let target = target(arguments).map_err(|wrong| {
+        eprintln!("tidings: {wrong}");
+        Unreached::Told(exit::USAGE)
+    })?;
     let failed = |what: String| {
         eprintln!("tidings: {target}: {what}");
-        exit::NO_ANSWER
+        Unreached::Told(exit::NO_ANSWER)
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| failed(error.to_string()))?;
-    let answer = runtime.block_on(web::call(&target, method, path, ANSWER_SECONDS_MAX));
+    let answer = runtime.block_on(web::carry_out(&target, call, ANSWER_SECONDS_MAX));
     runtime.shutdown_background();
     answer.map_err(|error| match error {
-        web::CallError::NobodyThere(error) => failed(format!(
-            "no server there ({error}); start one, or name its data folder: --data DIR"
+        web::CallError::NobodyThere(error) => Unreached::Nobody(format!(
+            "{target}: no server there ({error}); start one, or name its data folder: --data DIR"
         )),
         error => failed(error.to_string()),
     })
+}
+
+fn target(arguments: &Admin) -> Result<Target, String> {
+    if let Some(folder) = &arguments.data {
+        return Ok(Target::Socket(folder.join(web::SOCKET_NAME)));
+    }
+    if let Some(named) = environment("TIDINGS_ADMIN") {
+        return Target::parse(&named, environment("TIDINGS_ADMIN_TOKEN"))
+            .map_err(|wrong| format!("TIDINGS_ADMIN: {wrong}"));
+    }
+    let file = arguments.config.as_deref();
+    let folder = configuration::data_folder(file).ok_or_else(|| {
+        let file = file.unwrap_or(std::path::Path::new(""));
+        format!(
+            "{}: can't be read, so the data folder is not known; name it: --data DIR",
+            file.display()
+        )
+    })?;
+    Ok(Target::Socket(folder.join(web::SOCKET_NAME)))
 }

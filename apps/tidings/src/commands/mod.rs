@@ -5,6 +5,7 @@ pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod init;
 pub(crate) mod ladder;
+pub(crate) mod store;
 
 use crate::exit;
 

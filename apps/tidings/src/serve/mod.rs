@@ -149,6 +149,8 @@ fn serve(
         systemd: Systemd::from_environment(),
         drain,
         clock,
+        users: documents.users().map_err(|error| store_failure(&error))?,
+        nonce_key: documents.nonce_key(),
     }));
     // Health answers from here on, "starting" as long as the store is being read.
     spawn_web(&runtime, http, &mut socket, &running);
@@ -156,7 +158,7 @@ fn serve(
         .block_on(async { Signals::begin(drains) })
         .map_err(|error| failed(format!("signals: {error}")))?;
     let node = Node::start(node::Start {
-        settings: configuration.settings.clone(),
+        settings: running.settings(),
         shards: configuration.threads,
         io_threads: 0,
         store,

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use configuration::{Changes, Configuration, Overrides};
 use machine::Wall;
+use machine::settings::Settings;
 use node::{Clock, Node, Readiness};
 use serde_json::{Value, json};
+use store::documents::{User, UserError};
 use tokio::sync::mpsc;
 use web::{Administration, Refusal};
 
@@ -16,6 +18,7 @@ use super::documents::Documents;
 use super::logs::Logs;
 use super::metrics;
 use super::systemd::Systemd;
+use crate::users::{self, Wanted, in_force};
 
 /// How often the node is asked whether it still can; a failed one takes nothing meanwhile.
 const FAILURE_EVERY: Duration = Duration::from_millis(100);
@@ -30,6 +33,9 @@ pub(crate) struct Begin {
     pub(crate) systemd: Systemd,
     pub(crate) drain: mpsc::Sender<()>,
     pub(crate) clock: Clock,
+    /// The users of the store, and what nonces are made with.
+    pub(crate) users: Vec<User>,
+    pub(crate) nonce_key: [u8; 32],
 }
 
 /// The server.
@@ -45,6 +51,7 @@ pub(crate) struct Running {
     drain: mpsc::Sender<()>,
     /// What the process began with: what waits for a restart still holds as it was then.
     began: Configuration,
+    nonce_key: [u8; 32],
     reloads: Mutex<Reloads>,
     node: RwLock<Option<Node>>,
     listeners: OnceLock<Vec<Value>>,
@@ -52,7 +59,10 @@ pub(crate) struct Running {
 
 /// What reloads did.
 struct Reloads {
+    /// As the file has it, without the users of the store.
     current: Configuration,
+    /// Those.
+    users: Vec<User>,
     waiting: Vec<String>,
     succeeded: u64,
     failed: u64,
@@ -62,8 +72,12 @@ struct Reloads {
 
 impl Running {
     pub(crate) fn new(begin: Begin) -> Self {
+        let settings = in_force(&begin.configuration.settings, &begin.users, begin.nonce_key);
+        let documents = Documents::new(&begin.configuration, begin.clock);
+        documents.set(&settings);
         let reloads = Reloads {
             current: begin.configuration.clone(),
+            users: begin.users,
             waiting: Vec::new(),
             succeeded: 0,
             failed: 0,
@@ -74,12 +88,13 @@ impl Running {
             clock: begin.clock,
             systemd: begin.systemd,
             http: begin.http,
-            documents: Arc::new(Documents::new(&begin.configuration, begin.clock)),
+            documents: Arc::new(documents),
             overrides: begin.overrides,
             readiness: begin.readiness,
             logs: begin.logs,
             drain: begin.drain,
             began: begin.configuration,
+            nonce_key: begin.nonce_key,
             reloads: Mutex::new(reloads),
             node: RwLock::new(None),
             listeners: OnceLock::new(),
@@ -150,6 +165,33 @@ impl Running {
         self.reloads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The settings that shards begin with.
+    pub(crate) fn settings(&self) -> Settings {
+        let reloads = self.reloads();
+        in_force(&reloads.current.settings, &reloads.users, self.nonce_key)
+    }
+
+    fn put_in_force(&self, settings: &Settings, users: &[User]) {
+        let settings = in_force(settings, users, self.nonce_key);
+        self.documents.set(&settings);
+        self.with_node(|node| node.reload(settings));
+    }
+
+    /// Changes the users of the store and puts what came of it in force; waits for the disk.
+    fn change_users<T>(
+        &self,
+        reloads: &mut Reloads,
+        change: impl FnOnce(&dyn store::documents::Documents) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let starting = "the server is starting or stopping";
+        let kept = self.with_node(Node::kept);
+        let kept = kept.ok_or_else(|| Refusal::new(409, "Conflict", starting))?;
+        let changed = change(kept.as_ref())?;
+        reloads.users = kept.users().map_err(|error| unkept(&error))?;
+        self.put_in_force(&reloads.current.settings, &reloads.users);
+        Ok(changed)
+    }
+
     /// Reads the configuration again. A bad one changes nothing, is logged and counted.
     pub(crate) fn reload_now(&self) -> Result<Value, Refusal> {
         let mut reloads = self.reloads();
@@ -197,8 +239,7 @@ impl Running {
             taken.retain(|key| key != "identity.from_is_identity");
             waiting.push("identity.from_is_identity".to_owned());
         }
-        self.with_node(|node| node.reload(new.settings.clone()));
-        self.documents.set(&new.settings);
+        self.put_in_force(&new.settings, &reloads.users);
         self.logs.change(&new.log);
         let warnings: Vec<String> = reading.warnings.iter().map(ToString::to_string).collect();
         warnings
@@ -266,6 +307,63 @@ impl Administration for Running {
         self.documents.explain(presentity, watcher, rules)
     }
 
+    fn users(&self) -> Result<Value, Refusal> {
+        let reloads = self.reloads();
+        let mut users = users::shown_of_configuration(&reloads.current.settings);
+        users.extend(reloads.users.iter().map(users::shown));
+        Ok(json!({ "users": users }))
+    }
+
+    fn put_user(&self, aor: &str, text: &str, exists: Option<bool>) -> Result<Value, Refusal> {
+        let bad = |why: String| Refusal::new(400, "Bad Request", why);
+        let mut reloads = self.reloads();
+        let settings = &reloads.current.settings;
+        let wanted = Wanted::read(text).map_err(bad)?;
+        let aor = users::canonical(aor, Some(settings)).map_err(bad)?;
+        if let Some(other) = settings.identity.aliases.get(&aor) {
+            let why = format!(
+                "{aor} is {other} by the configuration, whose entry wins: change it there, then: tidings reload"
+            );
+            return Err(Refusal::new(409, "Conflict", why));
+        }
+        let was = reloads.users.iter().find(|user| user.aor == aor);
+        if exists.is_some_and(|exists| exists != was.is_some()) {
+            let why = match was {
+                Some(_) => {
+                    format!("{aor} is a user already; another password: tidings user passwd")
+                }
+                None => format!("{aor} is no user of the store"),
+            };
+            return Err(Refusal::new(412, "Precondition Failed", why));
+        }
+        let user = wanted.user(&aor, was, Some(settings)).map_err(bad)?;
+        let shown = users::shown(&user);
+        self.change_users(&mut reloads, |kept| {
+            kept.put_user(user).map_err(|error| match error {
+                UserError::Taken(what) => Refusal::new(409, "Conflict", what),
+                UserError::Store(error) => unkept(&error),
+            })
+        })?;
+        tracing::info!(aor, "a user was put");
+        Ok(shown)
+    }
+
+    fn remove_user(&self, aor: &str) -> Result<Value, Refusal> {
+        let mut reloads = self.reloads();
+        let settings = &reloads.current.settings;
+        let canonical = users::canonical(aor, Some(settings));
+        let aor = canonical.unwrap_or_else(|_| aor.to_owned());
+        let removed = self.change_users(&mut reloads, |kept| {
+            kept.remove_user(&aor).map_err(|error| unkept(&error))
+        })?;
+        if !removed {
+            let why = format!("{aor} is no user of the store");
+            return Err(Refusal::new(404, "Not Found", why));
+        }
+        tracing::info!(aor, "a user was removed");
+        Ok(json!({ "removed": aor }))
+    }
+
     fn drain(&self) -> Result<Value, Refusal> {
         if self.with_node(|_| ()).is_none() {
             return Err(Refusal::new(
@@ -278,6 +376,12 @@ impl Administration for Running {
         let _ = self.drain.try_send(());
         Ok(json!({ "draining": true }))
     }
+}
+
+/// The store couldn't; it goes on.
+fn unkept(error: &store::StoreError) -> Refusal {
+    tracing::error!(%error, "users could not be kept");
+    Refusal::new(507, "Insufficient Storage", error.to_string())
 }
 
 /// What only a running node knows.

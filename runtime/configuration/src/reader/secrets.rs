@@ -82,14 +82,73 @@ impl Reader<'_> {
         users: &mut Users,
     ) {
         let get = |key: &str| user.get(key).filter(|item| item.string().is_some());
-        let (password, sha256, md5) = (get("password"), get("ha1_sha256"), get("ha1_md5"));
-        let username = get("username");
-        if let (Some(password), true) = (&password, sha256.is_some() || md5.is_some()) {
+        let secrets = Secrets {
+            username: get("username"),
+            password: get("password"),
+            sha256: get("ha1_sha256"),
+            md5: get("ha1_md5"),
+        };
+        self.check_secrets(&secrets, aor);
+        let hash = |algorithm: &Algorithm| match algorithm {
+            Algorithm::Sha256 => &secrets.sha256,
+            Algorithm::Md5 => &secrets.md5,
+        };
+        if secrets.password.is_none() && secrets.sha256.is_none() && secrets.md5.is_none() {
+            return;
+        }
+        let first = users.digest.algorithms.first();
+        let lacks = first.filter(|first| secrets.password.is_none() && hash(first).is_none());
+        if let Some(algorithm) = lacks {
+            let name = algorithm.name();
+            let key = match algorithm {
+                Algorithm::Sha256 => "ha1_sha256",
+                Algorithm::Md5 => "ha1_md5",
+            };
+            self.say(element.place().warning(
+                &element.path,
+                format!("no {key}, but {name} is offered first and most clients choose it; make it by: tidings user hash {aor}"),
+            ));
+        }
+        let realm = realm_of(&users.digest, &self.domains, aor);
+        for name in secrets.names(aor) {
+            let hashed = |algorithm| match &secrets.password {
+                Some(password) => Some(ha1(algorithm, &name, &realm, password.string()?)),
+                None => Some(hash(&algorithm).as_ref()?.string()?.to_ascii_lowercase()),
+            };
+            let known = DigestUser {
+                aor: aor.to_owned(),
+                ha1_sha256: hashed(Algorithm::Sha256),
+                ha1_md5: hashed(Algorithm::Md5),
+            };
+            let names = users.digest.users.entry(realm.clone()).or_default();
+            if let Some(other) = names.get(&name).filter(|other| other.aor != aor) {
+                let other = &other.aor;
+                let item = secrets.username.as_ref().unwrap_or(element);
+                self.say(item.problem(format!(
+                    "{} is {other}'s user name already; write another: username = \"…\"",
+                    quoted(&name)
+                )));
+                continue;
+            }
+            names.insert(name, known);
+        }
+    }
+
+    /// What is wrong with what one user has.
+    fn check_secrets(&mut self, secrets: &Secrets<'_>, aor: &str) {
+        let Secrets {
+            username,
+            password,
+            sha256,
+            md5,
+        } = secrets;
+        let is_hashed = sha256.is_some() || md5.is_some();
+        if let (Some(password), true) = (password, is_hashed) {
             self.say(password.problem(
                 "beside a hash of one; write either the password, or ha1_sha256 and ha1_md5",
             ));
         }
-        for (item, algorithm) in [(&sha256, Algorithm::Sha256), (&md5, Algorithm::Md5)] {
+        for (item, algorithm) in [(sha256, Algorithm::Sha256), (md5, Algorithm::Md5)] {
             if let Some(item) = item.as_ref().filter(|item| !is_hash(item, algorithm)) {
                 let digits = algorithm.digits();
                 self.say(item.problem(format!(
@@ -100,65 +159,37 @@ impl Reader<'_> {
         if let Some(password) = password.as_ref().filter(|item| item.string() == Some("")) {
             self.say(password.problem("empty: anybody would know it"));
         }
-        if let Some(name) = username.as_ref().filter(|item| item.string() == Some("")) {
+        let Some(username) = username else { return };
+        if username.string() == Some("") {
             self.say(
-                name.problem("empty; leave it out, or write the name that her client is set to"),
+                username
+                    .problem("empty; leave it out, or write the name that her client is set to"),
             );
         }
-        if password.is_none() && sha256.is_none() && md5.is_none() {
-            if let Some(username) = username {
-                self.say(username.problem("a user name without a secret; write: password = \"…\""));
-            }
-            return;
+        if password.is_none() && !is_hashed {
+            self.say(username.problem("a user name without a secret; write: password = \"…\""));
         }
-        let lacks = users.digest.algorithms.first().filter(|algorithm| {
-            let hash = if **algorithm == Algorithm::Md5 {
-                &md5
-            } else {
-                &sha256
-            };
-            password.is_none() && hash.is_none()
-        });
-        if let Some(algorithm) = lacks {
-            let key = if *algorithm == Algorithm::Md5 {
-                "ha1_md5"
-            } else {
-                "ha1_sha256"
-            };
-            let place = element.place();
-            self.say(place.warning(
-                &element.path,
-                format!("no {key}, but {} is offered first and most clients choose it; make it by: tidings user hash {aor}", algorithm.name()),
-            ));
-        }
-        let realm = realm_of(&users.digest, &self.domains, aor);
-        // A hash was made over one name; a password fits whichever her client is set to.
-        let names = match (username.as_ref().and_then(Item::string), &password) {
+    }
+}
+
+/// What stands there of one user.
+struct Secrets<'t> {
+    username: Option<Item<'t>>,
+    password: Option<Item<'t>>,
+    sha256: Option<Item<'t>>,
+    md5: Option<Item<'t>>,
+}
+
+impl Secrets<'_> {
+    /// A hash was made over one name; a password fits whichever her client is set to.
+    fn names(&self, aor: &str) -> Vec<String> {
+        match (
+            self.username.as_ref().and_then(Item::string),
+            &self.password,
+        ) {
             (Some(name), _) => vec![name.to_owned()],
             (None, Some(_)) => names_of(aor),
             (None, None) => names_of(aor).into_iter().take(1).collect(),
-        };
-        for name in names {
-            let hash = |algorithm, given: &Option<Item<'_>>| match &password {
-                Some(password) => Some(ha1(algorithm, &name, &realm, password.string()?)),
-                None => Some(given.as_ref()?.string()?.to_ascii_lowercase()),
-            };
-            let known = DigestUser {
-                aor: aor.to_owned(),
-                ha1_sha256: hash(Algorithm::Sha256, &sha256),
-                ha1_md5: hash(Algorithm::Md5, &md5),
-            };
-            let names = users.digest.users.entry(realm.clone()).or_default();
-            if let Some(other) = names.get(&name).filter(|other| other.aor != aor) {
-                let other = &other.aor;
-                let item = username.as_ref().unwrap_or(element);
-                self.say(item.problem(format!(
-                    "{} is {other}'s user name already; write another: username = \"…\"",
-                    quoted(&name)
-                )));
-                continue;
-            }
-            names.insert(name, known);
         }
     }
 }

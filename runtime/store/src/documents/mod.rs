@@ -17,7 +17,7 @@ use machine::{DocumentName, DocumentWrite, StoredDocument};
 use crate::StoreError;
 
 pub use memory::MemoryDocuments;
-pub use sqlite::{Contents, FILE, Sqlite, backup, examine, open, open_alone, restore};
+pub use sqlite::{Contents, FILE, Sqlite, backup, examine, is_in_use, open, open_alone, restore};
 
 /// A store that is open, but takes no documents yet.
 pub trait RecoveredDocuments: Send {

@@ -100,6 +100,21 @@ pub fn open_alone(folder: &Path) -> Result<Sqlite, StoreError> {
     Ok(store)
 }
 
+/// Whether a server has `folder` open.
+///
+/// # Errors
+/// Refused by the system.
+pub fn is_in_use(folder: &Path) -> Result<bool, StoreError> {
+    if !folder.join("lock").exists() {
+        return Ok(false);
+    }
+    match Folder::new(folder).lock() {
+        Ok(_) => Ok(false),
+        Err(StoreError::InUse { .. }) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
 /// Looks at every page of the file in `folder` and changes nothing; a server may be at work on it. Nothing where there is no file.
 ///
 /// # Errors
