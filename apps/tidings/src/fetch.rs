@@ -163,7 +163,7 @@ impl Handler for Fetching {
                 let (code, message) = verdict(&end, &self.server);
                 fetched.refused = message.map(|message| (code, message));
             }
-            Event::Again { .. } | Event::Published { .. } => {}
+            Event::Again { .. } | Event::Published { .. } | Event::Watcher { .. } => {}
         }
     }
 

@@ -13,6 +13,7 @@ mod rules;
 mod serve;
 mod terminal;
 mod watch;
+mod watchers;
 mod xcap;
 
 use std::process::ExitCode;

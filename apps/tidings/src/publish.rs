@@ -328,7 +328,7 @@ impl Handler for Publishing {
                         .talk(&format!("{}: {message}", self.aor.shown));
                 }
             }
-            Event::Accepted { .. } | Event::Notified { .. } => {}
+            Event::Accepted { .. } | Event::Notified { .. } | Event::Watcher { .. } => {}
         }
     }
 

@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::client_options::{Aor, BOUNDS, ClientOptions, drive, verdict};
 use crate::exit;
 use crate::terminal::{Colour, Terminal, clean, span};
+use crate::watchers::WatchingWatchers;
 
 /// A note longer than this is cut in a column, not in JSON.
 const SAID_CHARS_MAX: usize = 60;
@@ -27,27 +28,27 @@ const WHY_CHARS_MIN: usize = 16;
 pub(crate) struct Arguments {
     /// Whose presence
     #[arg(value_name = "AOR", required = true)]
-    aors: Vec<Aor>,
+    pub(crate) aors: Vec<Aor>,
     /// Seconds to subscribe for at a time
     #[arg(long, value_name = "S", default_value_t = 3600, value_parser = clap::value_parser!(u32).range(1..))]
-    expires: u32,
+    pub(crate) expires: u32,
     /// One JSON object a line
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
     /// End after so many changes
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    count: Option<u64>,
+    pub(crate) count: Option<u64>,
     /// Partial notifications (not built yet)
     #[arg(long)]
     partial: bool,
     /// Event filter (not built yet)
     #[arg(long, value_name = "FILE")]
     filter: Option<std::path::PathBuf>,
-    /// Who watches, instead of presence (not built yet)
+    /// Who watches, instead of presence
     #[arg(long)]
     winfo: bool,
     #[command(flatten)]
-    options: ClientOptions,
+    pub(crate) options: ClientOptions,
 }
 
 pub(crate) fn run(arguments: Arguments) -> u8 {
@@ -56,15 +57,16 @@ pub(crate) fn run(arguments: Arguments) -> u8 {
     let not_built = [
         (arguments.partial, "--partial"),
         (arguments.filter.is_some(), "--filter"),
-        (arguments.winfo, "--winfo"),
     ];
     if let Some((_, option)) = not_built.iter().find(|(given, _)| *given) {
         terminal.talk(&format!("tidings: {option}: not built yet"));
         return exit::USAGE;
     }
+    // Who asks who watches her is herself, as a rule.
+    let itself = arguments.aors.first().filter(|_| arguments.winfo);
     let driver = match arguments
         .options
-        .driver(&terminal, clock, &arguments.aors, None)
+        .driver(&terminal, clock, &arguments.aors, itself)
     {
         Ok(driver) => driver,
         Err(code) => return code,
@@ -73,6 +75,13 @@ pub(crate) fn run(arguments: Arguments) -> u8 {
         .addresses
         .first()
         .map_or_else(String::new, ToString::to_string);
+    if arguments.winfo {
+        let mut watching = WatchingWatchers::new(arguments, Terminal::new(clock), server);
+        return match drive(&terminal, &driver, &mut watching) {
+            Ok(()) => watching.code,
+            Err(code) => code,
+        };
+    }
     let mut watching = Watching::new(arguments, Terminal::new(clock), server);
     match drive(&terminal, &driver, &mut watching) {
         Ok(()) => watching.code,
@@ -311,7 +320,7 @@ impl Handler for Watching {
                 self.terminal.talk(&line);
             }
             Event::Ended { usage, end } => self.ended(usage, &end),
-            Event::Accepted { .. } | Event::Published { .. } => {}
+            Event::Accepted { .. } | Event::Published { .. } | Event::Watcher { .. } => {}
         }
     }
 

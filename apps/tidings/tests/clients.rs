@@ -84,16 +84,17 @@ impl Peer {
     fn notify(&mut self, subscribe: &str, state: &str, body: &str) {
         self.cseq += 1;
         let subscribe = Message::parse(subscribe.as_bytes()).unwrap();
-        let kind = if body.is_empty() {
-            ""
-        } else {
-            "Content-Type: application/pidf+xml\r\n"
+        let event = subscribe.header_text(Name::Event).unwrap();
+        let kind = match (body.is_empty(), event) {
+            (true, _) => "",
+            (_, "presence.winfo") => "Content-Type: application/watcherinfo+xml\r\n",
+            _ => "Content-Type: application/pidf+xml\r\n",
         };
         let to = subscribe.to().unwrap().uri;
         let local = self.socket.local_addr().unwrap();
         let notify = format!(
             "NOTIFY {} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bK{};rport\r\nMax-Forwards: 70\r\nFrom: <{to}>;tag=t\r\n\
-             To: {}\r\nCall-ID: {}\r\nCSeq: {} NOTIFY\r\nContact: <sip:{local}>\r\nEvent: presence\r\n\
+             To: {}\r\nCall-ID: {}\r\nCSeq: {} NOTIFY\r\nContact: <sip:{local}>\r\nEvent: {event}\r\n\
              Subscription-State: {state}\r\n{kind}Content-Length: {}\r\n\r\n{body}",
             subscribe.contact().unwrap().unwrap().uri,
             self.cseq,
@@ -228,6 +229,57 @@ fn watch_as_json_is_an_object_a_line() {
     assert_eq!(objects[1]["basic"], "closed");
     assert_eq!(objects[1]["notes"][0]["text"], "two");
     assert_eq!(objects[1]["document"], pidf("closed", "two"));
+}
+
+fn watchers(version: u32, status: &str, event: &str) -> String {
+    format!(
+        "<watcherinfo xmlns=\"urn:ietf:params:xml:ns:watcherinfo\" version=\"{version}\" state=\"full\"><watcher-list \
+         resource=\"sip:alice@example.com\" package=\"presence\"><watcher id=\"7\" status=\"{status}\" event=\"{event}\" \
+         display-name=\"Bob\">sip:bob@example.com</watcher></watcher-list></watcherinfo>"
+    )
+}
+
+#[test]
+fn watch_winfo_shows_who_asks_a_line_a_change() {
+    for json in [false, true] {
+        let mut peer = Peer::new();
+        let mut arguments = vec!["watch", "--winfo", "alice@example.com", "--count", "2"];
+        arguments.extend(json.then_some("--json"));
+        let child = peer.start(&arguments);
+        let subscribe = peer.next();
+        assert_eq!(field(&subscribe, Name::Event), "presence.winfo");
+        assert!(field(&subscribe, Name::From).starts_with("<sip:alice@example.com>"));
+        peer.answer(&subscribe, 200, &[("Expires", "60")]);
+        let state = "active;expires=60";
+        peer.notify(&subscribe, state, &watchers(0, "pending", "subscribe"));
+        peer.notify(&subscribe, state, &watchers(1, "pending", "subscribe"));
+        peer.notify(&subscribe, state, &watchers(2, "active", "approved"));
+        let last = peer.next();
+        assert_eq!(field(&last, Name::Expires), "0");
+        peer.answer(&last, 200, &[("Expires", "0")]);
+        peer.notify(&subscribe, "terminated;reason=timeout", "");
+        let (code, stdout, _) = end(child);
+        assert_eq!(code, Some(0));
+        if json {
+            let objects: Vec<serde_json::Value> = stdout
+                .lines()
+                .map(|line| serde_json::from_str(line).unwrap())
+                .collect();
+            assert_eq!(objects.len(), 2);
+            assert_eq!(objects[0]["aor"], "sip:alice@example.com");
+            assert_eq!(objects[0]["watcher"], "sip:bob@example.com");
+            assert_eq!(objects[0]["display_name"], "Bob");
+            assert_eq!(objects[1]["status"], "active");
+            assert_eq!(objects[1]["event"], "approved");
+        } else {
+            let lines: Vec<String> = stdout.lines().map(row).collect();
+            let [first, second] = lines.as_slice() else {
+                panic!("{stdout}");
+            };
+            assert_eq!(first, "bob@example.com | Bob | pending | subscribe");
+            assert_eq!(second, "bob@example.com | Bob | active | approved");
+        }
+    }
 }
 
 #[test]
@@ -427,10 +479,6 @@ fn wrong_usage_is_named_before_anything_is_sent() {
         (
             &["watch", alice, "--as", "bob"],
             "--as: 'bob' is no address",
-        ),
-        (
-            &["watch", alice, "--as", "bob@example.com", "--winfo"],
-            "--winfo: not built yet",
         ),
         (
             &["watch", alice, "--as", "bob@example.com", "--partial"],

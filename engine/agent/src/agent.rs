@@ -14,11 +14,18 @@ use crate::dialog::Dialog;
 use crate::event::{End, Event};
 use crate::hop::{self, DATAGRAM_BYTES_MAX, Hop, Refusals, Transport};
 use crate::request::{Draft, Pending};
+use crate::watchers::Watchers;
 
-/// The one package that documents are shown of today.
+/// The package that is published.
 pub(crate) const PACKAGE: &str = "presence";
-/// What a NOTIFY may carry; the second is the name of an old draft.
+/// Its template (RFC 3857).
+pub(crate) const WINFO: &str = "presence.winfo";
+/// Both.
+pub(crate) const ALLOW_EVENTS: &str = "presence, presence.winfo";
+/// What a NOTIFY of presence may carry; the second is the name of an old draft.
 pub(crate) const NOTIFY_TYPES: [&str; 2] = ["application/pidf+xml", "application/cpim-pidf+xml"];
+/// What a NOTIFY of its template may carry.
+pub(crate) const WINFO_TYPES: [&str; 1] = [documents::watcherinfo::MEDIA_TYPE];
 /// Requests of others that are remembered for 32 s: 4096 × 600 B = 2.5 MB. Beyond it: 503.
 const TRANSACTIONS_MAX: usize = 4096;
 
@@ -99,8 +106,26 @@ pub(crate) struct Watch {
     resource: String,
     pub(crate) subscriber: Subscriber,
     pub(crate) dialog: Dialog,
+    /// Who watches is watched, instead of presence.
+    pub(crate) watchers: Option<Watchers>,
     /// The last response that was not a success.
     refusal: (u16, String),
+}
+
+impl Watch {
+    pub(crate) const fn package(&self) -> &'static str {
+        match self.watchers {
+            Some(_) => WINFO,
+            None => PACKAGE,
+        }
+    }
+
+    pub(crate) const fn types(&self) -> &'static [&'static str] {
+        match self.watchers {
+            Some(_) => &WINFO_TYPES,
+            None => &NOTIFY_TYPES,
+        }
+    }
 }
 
 /// A publication.
@@ -144,6 +169,21 @@ impl Agent {
 
     /// Subscribes to the presence of `resource` for `expires` seconds at a time; 0 fetches once.
     pub fn watch(&mut self, now: Instant, resource: &str, expires: u32) -> UsageId {
+        self.add_watch(now, resource, expires, None)
+    }
+
+    /// Subscribes to who watches `resource` (RFC 3857).
+    pub fn watch_watchers(&mut self, now: Instant, resource: &str, expires: u32) -> UsageId {
+        self.add_watch(now, resource, expires, Some(Watchers::default()))
+    }
+
+    fn add_watch(
+        &mut self,
+        now: Instant,
+        resource: &str,
+        expires: u32,
+        watchers: Option<Watchers>,
+    ) -> UsageId {
         let mut subscriber = Subscriber::new(expires, self.fork_random());
         subscriber.start(now);
         let dialog = self.new_dialog(subscriber.dialog());
@@ -154,6 +194,7 @@ impl Agent {
                 resource: resource.to_owned(),
                 subscriber,
                 dialog,
+                watchers,
                 refusal,
             }),
         )
@@ -618,10 +659,10 @@ impl Agent {
                     Name::Contact,
                     contact(&self.contact_user, self.start.local, route.hop.transport),
                 ),
-                (Name::Event, PACKAGE.to_owned()),
+                (Name::Event, watch.package().to_owned()),
                 (Name::Expires, expires.to_string()),
-                (Name::Accept, NOTIFY_TYPES[0].to_owned()),
-                (Name::AllowEvents, PACKAGE.to_owned()),
+                (Name::Accept, watch.types()[0].to_owned()),
+                (Name::AllowEvents, ALLOW_EVENTS.to_owned()),
             ],
             body: None,
         };

@@ -59,6 +59,21 @@ machine::schema! {
             /// The document; empty where there is none.
             body: Bytes,
         }
+        /// Somebody who watches whom we ask about is not what she was (RFC 3857).
+        Watcher = "agent.watcher" {
+            /// Which subscription.
+            usage: UsageId,
+            /// Of all her subscriptions this one, by the server's name for it.
+            id: String,
+            /// Who.
+            watcher: String,
+            /// Her name, as she writes it.
+            display_name: Option<String>,
+            /// "pending", "waiting", "active", "terminated"; "gone": a whole list no longer has her.
+            status: &'static str,
+            /// What brought her there (RFC 3857 §4.7.1), where the server says.
+            event: Option<String>,
+        }
         /// Something went wrong and will be tried again.
         Again = "agent.again" {
             /// Which publication or subscription.

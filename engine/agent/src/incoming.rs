@@ -1,13 +1,14 @@
 //! What others ask of us: NOTIFY and OPTIONS are served, the rest is refused in the right words (RFC 3261 §8.2).
 
 use bytes::Bytes;
+use documents::watcherinfo::{Status, Watcher};
 use events::subscriber::{Answer, Notify};
 use machine::Instant;
 use sip::{Message, Method, Name, Writer, response_to};
 use transaction::Received;
 
 use crate::UsageId;
-use crate::agent::{Agent, NOTIFY_TYPES, PACKAGE, Usage};
+use crate::agent::{ALLOW_EVENTS, Agent, NOTIFY_TYPES, PACKAGE, Usage, WINFO, WINFO_TYPES, Watch};
 use crate::event::{Event, Phase};
 use crate::hop::{self, Hop};
 
@@ -86,8 +87,8 @@ impl Agent {
             }
         }
         self.answer(&essentials.via, from, bytes);
-        if let Some((usage, event)) = shown {
-            self.show(event);
+        if let Some((usage, events)) = shown {
+            events.into_iter().for_each(|event| self.show(event));
             self.drive(now, usage);
         }
     }
@@ -97,7 +98,7 @@ impl Agent {
         now: Instant,
         from: Hop,
         request: &Message<'_>,
-        shown: &mut Option<(UsageId, Event)>,
+        shown: &mut Option<(UsageId, Vec<Event>)>,
     ) -> Response {
         if request.method() == Method::Cancel {
             // RFC 3261 §9.2: what it means has been answered already.
@@ -131,11 +132,11 @@ impl Agent {
         now: Instant,
         from: Hop,
         request: &Message<'_>,
-        shown: &mut Option<(UsageId, Event)>,
+        shown: &mut Option<(UsageId, Vec<Event>)>,
     ) -> Response {
         let event = match request.event() {
-            Ok(Some(event)) if event.package == PACKAGE => event,
-            Ok(_) => return Response::with(489, Name::AllowEvents, PACKAGE),
+            Ok(Some(event)) if matches!(event.package, PACKAGE | WINFO) => event,
+            Ok(_) => return Response::with(489, Name::AllowEvents, ALLOW_EVENTS),
             Err(flaw) => return Response::plain(flaw.status),
         };
         let (Ok(call_id), Ok(to), Ok(notifier), Ok(cseq), Ok(state)) = (
@@ -156,13 +157,15 @@ impl Agent {
             }
             _ => None,
         });
-        let Some((usage, watch)) = found.filter(|_| event.id.is_none()) else {
+        let Some((usage, watch)) =
+            found.filter(|(_, watch)| event.id.is_none() && event.package == watch.package())
+        else {
             return Response::plain(481);
         };
         let body = request.body();
         let content_type = request.header_text(Name::ContentType);
-        if !body.is_empty() && !is_readable(request) {
-            return Response::with(415, Name::Accept, NOTIFY_TYPES[0]);
+        if !body.is_empty() && !is_readable(request, watch.types()) {
+            return Response::with(415, Name::Accept, watch.types()[0]);
         }
         let notify = Notify {
             remote_tag: notifier.tag(),
@@ -185,7 +188,9 @@ impl Agent {
                         .map(ToOwned::to_owned),
                     body: Bytes::copy_from_slice(body),
                 };
-                *shown = Some((usage, event));
+                let mut events = vec![event];
+                events.extend(watchers_said(now, usage, watch, body));
+                *shown = Some((usage, events));
                 Response::plain(200)
             }
         }
@@ -203,9 +208,35 @@ fn phase(state: &str) -> Phase {
     }
 }
 
-fn is_readable(request: &Message<'_>) -> bool {
+/// What the body says of watchers, where those are watched.
+fn watchers_said(now: Instant, usage: UsageId, watch: &mut Watch, body: &[u8]) -> Vec<Event> {
+    let dialog = watch.dialog.number;
+    let heard = watch.watchers.as_mut();
+    let Some(news) = heard.and_then(|heard| heard.hear(dialog, body)) else {
+        return Vec::new();
+    };
+    if news.gap {
+        // RFC 3858 §5: a refresh brings everybody.
+        watch.subscriber.refresh(now);
+    }
+    let changed = news.changed.into_iter();
+    changed.map(|changed| said(usage, changed)).collect()
+}
+
+fn said(usage: UsageId, (watcher, status): (Watcher, Option<Status>)) -> Event {
+    Event::Watcher {
+        usage,
+        id: watcher.id,
+        watcher: watcher.uri,
+        display_name: watcher.display_name,
+        status: status.map_or("gone", Status::name),
+        event: status.map(|_| watcher.event.name().to_owned()),
+    }
+}
+
+fn is_readable(request: &Message<'_>, types: &[&str]) -> bool {
     let known = match request.content_type() {
-        Ok(Some(kind)) => NOTIFY_TYPES.iter().any(|name| kind.matches(name)),
+        Ok(Some(kind)) => types.iter().any(|name| kind.matches(name)),
         _ => false,
     };
     let encoding = request
@@ -218,6 +249,9 @@ fn is_readable(request: &Message<'_>) -> bool {
 fn capabilities(writer: &mut Writer<'_>) {
     writer
         .header(Name::Allow, ALLOW)
-        .header(Name::Accept, NOTIFY_TYPES[0])
-        .header(Name::AllowEvents, PACKAGE);
+        .header(
+            Name::Accept,
+            format!("{}, {}", NOTIFY_TYPES[0], WINFO_TYPES[0]),
+        )
+        .header(Name::AllowEvents, ALLOW_EVENTS);
 }

@@ -242,14 +242,14 @@ fn what_is_not_ours_is_refused_in_the_right_words() {
             "Event: dialog",
             489,
             Name::AllowEvents,
-            "presence",
+            "presence, presence.winfo",
         ),
         (
             "Event: presence\r\n",
             "",
             489,
             Name::AllowEvents,
-            "presence",
+            "presence, presence.winfo",
         ),
         (
             "Event: presence",

@@ -58,21 +58,7 @@ impl EventState {
         let resource = &self.resources[subscription.resource as usize];
         let (presentity, watcher) = (&*resource.name, &*subscription.watcher);
         let given = decide(presentity, watcher)?;
-        Some(self.given_under(resource.package, presentity, watcher, given))
-    }
-
-    /// What the rules give under a package; a template of it shows no part of the view.
-    pub(crate) fn given_under(
-        &self,
-        package: u8,
-        presentity: &str,
-        watcher: &str,
-        given: Given,
-    ) -> Given {
-        match self.winfo.tells_of(package) {
-            None => given,
-            Some(_) => Given::whole(self.handling_of(package, presentity, watcher, given.handling)),
-        }
+        Some(self.given_of(resource.package, presentity, watcher, given))
     }
 
     /// `None`: the presentity is served here no longer.

@@ -59,7 +59,7 @@ impl EventState {
             return Ok(answer);
         }
         let package = self.package(request)?;
-        let given = self.given_under(package, context.presentity, context.identity, given);
+        let given = self.given_of(package, context.presentity, context.identity, given);
         let handling = given.handling;
         let is_winfo = self.winfo.tells_of(package).is_some();
         let known = self.by_name[usize::from(package)].get(context.presentity);

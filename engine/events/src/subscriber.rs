@@ -308,6 +308,14 @@ impl Subscriber {
         Answer::Accept
     }
 
+    /// The whole state is wanted again now. Where a SUBSCRIBE waits for its answer, or no dialog is there, it is about to come anyway.
+    pub fn refresh(&mut self, now: Instant) {
+        if self.is_installed() && self.asked.is_none() && self.stop_at.is_none() {
+            self.refresh_at = None;
+            self.send(now, self.wish);
+        }
+    }
+
     /// Ends the subscription: at once where there is none, else by a SUBSCRIBE with Expires 0 and its NOTIFY, within
     /// `STOP_MAX`.
     pub fn stop(&mut self, now: Instant) {

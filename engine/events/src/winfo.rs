@@ -16,6 +16,7 @@ use machine::{Key, Limits, Now};
 use crate::answer::Rejection;
 use crate::package::{BodyRefusal, Checked, Package, Source};
 use crate::resource::{NOTHING, View};
+use crate::sight::Given;
 use crate::state::EventState;
 use crate::subscription::{Owed, Phase, Reason, Subscription};
 use crate::waiting::Waiting;
@@ -219,22 +220,24 @@ impl EventState {
 
     /// What the rules for a package give a watcher of its template: the presentity sees everybody, who may see her sees herself among
     /// them, and nobody else anything (RFC 3857 §4.6, §4.7.2).
-    pub(crate) fn handling_of(
+    pub(crate) fn given_of(
         &self,
         package: u8,
         presentity: &str,
         watcher: &str,
-        handling: Handling,
-    ) -> Handling {
-        match (self.winfo.tells_of(package), handling) {
-            (None, _) => handling,
+        given: Given,
+    ) -> Given {
+        if self.winfo.tells_of(package).is_none() {
+            return given;
+        }
+        Given::whole(match given.handling {
             _ if presentity == watcher => Handling::Allow,
             // Whoever hides is nobody in particular, so no record is hers.
             _ if named(watcher) == ANONYMOUS => Handling::Block,
             // She must not learn here that she is politely blocked.
-            (Some(_), Handling::Allow | Handling::PoliteBlock) => Handling::Allow,
-            (Some(_), Handling::Confirm | Handling::Block) => Handling::Block,
-        }
+            Handling::Allow | Handling::PoliteBlock => Handling::Allow,
+            Handling::Confirm | Handling::Block => Handling::Block,
+        })
     }
 
     /// The package of a PUBLISH: one that has something to publish (RFC 3903 §6 step 2).

@@ -9,6 +9,7 @@ mod documents;
 mod face;
 mod gate;
 mod hops;
+mod identity;
 pub mod inputs;
 mod merged;
 mod notifies;

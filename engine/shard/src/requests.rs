@@ -13,9 +13,9 @@ use sip::{Message, Method, Name, Uri};
 use transaction::{Received, TransactionKey};
 
 use crate::gate::{Grants, Held, Reply};
+use crate::identity::ADDRESS_BYTES_MAX;
 use crate::inputs::Flow;
 use crate::outputs::{Destination, Send};
-use crate::policy::ANONYMOUS;
 use crate::record::Happened;
 use crate::shard::{ALLOW, Duty, Room, Shard};
 
@@ -30,9 +30,6 @@ const INVITES_MAX: usize = 1000;
 /// An answer that reads no state is the same when it is made again: only what is no longer than this is remembered for
 /// retransmissions, so that nobody fills the memory with what strangers wrote.
 const REMEMBERED_BYTES_MAX: usize = 2048;
-
-/// The longest canonical address of a user: each is a key of maps that stand in memory. Beyond it: 414.
-const ADDRESS_BYTES_MAX: usize = 1024;
 
 /// The value of a header field of an answer.
 #[derive(Clone, Copy)]
@@ -243,50 +240,6 @@ impl Shard {
         Ok((presentity, domain.clone()))
     }
 
-    /// Who asks: asserted by a trusted peer, else From where permitted (interfaces: `[identity]`).
-    fn identity(&self, flow: &Flow, request: &Message<'_>) -> Result<String, Rejection> {
-        if self.is_trusted(flow)
-            && let Some(asserted) = request.asserted_identities().next()
-        {
-            return self
-                .directory
-                .canonical_of(&asserted?)
-                .filter(|canonical| canonical.len() <= ADDRESS_BYTES_MAX)
-                .ok_or_else(|| Rejection::new(400, "P-Asserted-Identity is no usable URI"));
-        }
-        if !self.settings.identity.from_is_identity {
-            return Err(Rejection::new(403, "Nobody trusted asserts who is asking"));
-        }
-        let from = request.essentials()?.from;
-        self.directory
-            .canonical_of(&from)
-            .filter(|canonical| canonical.len() <= ADDRESS_BYTES_MAX)
-            .ok_or_else(|| Rejection::new(403, "From is no usable SIP or tel URI"))
-    }
-
-    /// Who watches: who asks, unless she wants not to be known (standards C9; RFC 3323 §4.1.1.3, RFC 3325 §7).
-    fn watcher(&self, flow: &Flow, request: &Message<'_>) -> Result<String, Rejection> {
-        let identity = self.identity(flow, request)?;
-        let from = request.essentials()?.from;
-        let from = from.parsed().ok();
-        let hides = from.is_some_and(|from| from.host.eq_ignore_ascii_case("anonymous.invalid"))
-            || request
-                .privacy()
-                .any(|word| word.eq_ignore_ascii_case("id"));
-        Ok(if hides {
-            ANONYMOUS.to_owned()
-        } else {
-            identity
-        })
-    }
-
-    fn is_trusted(&self, flow: &Flow) -> bool {
-        let listener = self.settings.listeners.get(usize::from(flow.listener.0));
-        let peers = listener.and_then(|listener| listener.trusted_peers.as_ref());
-        let peers = peers.unwrap_or(&self.settings.identity.trusted_peers);
-        peers.iter().any(|network| network.contains(flow.peer.ip()))
-    }
-
     /// The presentity herself, whom her own rules let (OMA `pub-handling`), and where they say nothing whom the operator lets.
     fn lets_publish(&mut self, domain: &Domain, source: &str, presentity: &str) -> bool {
         if source == presentity {
@@ -416,7 +369,7 @@ impl Shard {
 
     /// In a dialog whose creation was asserted the same peer need not assert again.
     fn dialog_identity(
-        &self,
+        &mut self,
         flow: &Flow,
         request: &Message<'_>,
         tag: Tag,

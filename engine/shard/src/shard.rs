@@ -16,6 +16,7 @@ use crate::documents::Documents;
 use crate::face::Face;
 use crate::gate::{Gate, Grants, Held, Reply};
 use crate::hops::Hops;
+use crate::identity::Proofs;
 use crate::inputs::{Flow, Undeliverable};
 use crate::merged::Merged;
 use crate::outputs::{Destination, Output, Send};
@@ -76,6 +77,7 @@ pub struct Shard {
     pub(crate) invites: HashMap<TransactionKey, Destination>,
     pub(crate) documents: Documents,
     pub(crate) policy: Policy,
+    pub(crate) proofs: Proofs,
     pub(crate) merged: Merged,
     pub(crate) hops: Hops,
     pub(crate) gate: Gate,
@@ -128,6 +130,7 @@ impl Shard {
             invites: HashMap::new(),
             documents: Documents::default(),
             policy: Policy::default(),
+            proofs: Proofs::new(random.next_u64()),
             merged: Merged::default(),
             hops: Hops::default(),
             gate: Gate::default(),

@@ -94,6 +94,8 @@ pub struct Dialog {
     pub watcher: String,
     /// Until when.
     pub lasts: Lasts,
+    /// It is to watchers.
+    pub winfo: bool,
     /// Its end was decided: only the last NOTIFY is missing.
     pub ending: bool,
 }

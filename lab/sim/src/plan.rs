@@ -54,6 +54,13 @@ pub enum Operation {
     },
     /// A person watches nobody any more.
     Unwatch(usize),
+    /// A person asks who watches her, from now on.
+    Ask {
+        /// Which person.
+        who: usize,
+        /// Seconds to ask for.
+        expires: u32,
+    },
     /// A person looks once.
     Fetch {
         /// Which person.
@@ -352,7 +359,22 @@ impl Plan {
                 plan.operations.push((at, operation));
             }
         }
+        plan.somebody_asks();
         plan
+    }
+
+    /// Some ask who watches them. By chance of their own, so that what else happens is what it was.
+    fn somebody_asks(&mut self) {
+        let mut random = Random::new(self.seed ^ 0x3857_3858);
+        let last = self.operations.last().map_or(0, |(at, _)| *at);
+        for who in 0..self.people.len() {
+            if random.below(3) == 0 {
+                let expires = [60, 90, 600][random.below(3) as usize];
+                let at = random.below(last / 2 + 1);
+                self.operations.push((at, Operation::Ask { who, expires }));
+            }
+        }
+        self.operations.sort_by_key(|(at, _)| *at);
     }
 
     fn operation(&self, random: &mut Random) -> Operation {

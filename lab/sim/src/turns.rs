@@ -8,7 +8,7 @@ use bytes::Bytes;
 use machine::Now;
 use machine::settings::Handling;
 use shard::{Destination, Flow, Output, Room, Send, Shard, Undeliverable};
-use sip::{Message, response_to};
+use sip::Message;
 
 use ladder::PointKind;
 
@@ -113,10 +113,7 @@ impl World {
     /// A message leaves the server, if nothing breaks it.
     fn leave(&mut self, shard: u16, send: Send) {
         let view = self.view_for(&send);
-        let original = send.clone();
-        let Some(send) = self.broken.spoil_send(send, view) else {
-            return self.pretend_answered(shard, &original);
-        };
+        let send = self.broken.spoil_send(send, view);
         if self.broken.leaves_unanswered(&send.head) {
             return;
         }
@@ -214,29 +211,6 @@ impl World {
         let head = String::from_utf8_lossy(&send.head).into_owned();
         let from = head.lines().find_map(|line| line.strip_prefix("From: <"))?;
         Some(self.witness.model.view(from.split('>').next()?))
-    }
-
-    /// The shard takes a NOTIFY for answered that never left.
-    fn pretend_answered(&mut self, shard: u16, send: &Send) {
-        let Ok(notify) = Message::parse(&send.head) else {
-            return;
-        };
-        let mut out = Vec::new();
-        response_to(&mut out, &notify, 200, "", None, None).end(0);
-        let flow = Flow {
-            transport: machine::settings::Transport::Udp,
-            listener: machine::settings::ListenerId(0),
-            peer: address(0),
-            connection: None,
-        };
-        let life = self.server.life.as_ref().map_or(0, |life| life.number);
-        let event = Event::ToShard {
-            life,
-            shard,
-            flow,
-            bytes: out.into(),
-        };
-        self.schedule(Duration::from_millis(1), event);
     }
 
     /// The node's work: whose message is it, and by what way does it get there?

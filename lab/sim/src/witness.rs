@@ -219,6 +219,7 @@ impl Witness {
                     presentity: presentity.to_string(),
                     watcher: watcher.to_string(),
                     lasts: self.lasts(turn, request),
+                    winfo: request.winfo,
                     ending: false,
                 };
                 changes.push(Change::Subscribed(request.dialog.clone(), dialog));
@@ -408,6 +409,7 @@ impl Witness {
             watcher: parties.map(|both| both.1.clone()),
             leg: format!("{dialog}|{}", notifier_tag(Some(message))),
             dialog,
+            winfo: is_winfo(message),
             cseq: message.cseq().ok()?.number,
             state: format!("{};{}", state.state, state.reason.unwrap_or_default()),
             body: message.body().to_vec(),
@@ -533,11 +535,16 @@ fn read_request(message: &Message<'_>) -> Option<Request> {
             .flatten()
             .and_then(|contact| Some(contact.parsed().ok()?.host.to_owned())),
         dialog: format!("{}|{from_tag}", message.call_id().ok()?),
+        winfo: is_winfo(message),
         in_dialog: message.to().ok()?.tag().is_some(),
         expires: message.expires().ok()?,
         cseq: message.cseq().ok()?.number,
         again: false,
     })
+}
+
+fn is_winfo(message: &Message<'_>) -> bool {
+    message.header_text(Name::Event) == Some("presence.winfo")
 }
 
 /// A response to a NOTIFY: dialog, CSeq, status.

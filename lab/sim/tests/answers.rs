@@ -113,6 +113,7 @@ fn usage_of(event: &Event) -> UsageId {
         Event::Published { usage, .. }
         | Event::Accepted { usage, .. }
         | Event::Notified { usage, .. }
+        | Event::Watcher { usage, .. }
         | Event::Again { usage, .. }
         | Event::Ended { usage, .. } => *usage,
     }

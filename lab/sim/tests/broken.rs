@@ -6,7 +6,7 @@ use sim::{Breakage, Plan, checkers, run, shrink};
 const SEEDS: u64 = 60;
 
 /// Every way to be broken.
-const BREAKAGES: [Breakage; 17] = [
+const BREAKAGES: [Breakage; 19] = [
     Breakage::ForgetsPublications,
     Breakage::ForgetsSubscriptions,
     Breakage::SendsBeforeCommit,
@@ -24,6 +24,8 @@ const BREAKAGES: [Breakage; 17] = [
     Breakage::KeepsEverything,
     Breakage::Misjudges,
     Breakage::GivesUp,
+    Breakage::HidesAWatcher,
+    Breakage::CountsWatchersByTwos,
 ];
 
 /// Whose promise that breaks.
@@ -47,6 +49,7 @@ const fn checker_of(breakage: Breakage) -> &'static str {
         Breakage::KeepsEverything => "gone",
         Breakage::Misjudges => "judgement",
         Breakage::GivesUp => "recovery",
+        Breakage::HidesAWatcher | Breakage::CountsWatchersByTwos => "watchers",
     }
 }
 
@@ -164,6 +167,16 @@ fn what_stays_on_disk() {
 #[test]
 fn a_client_that_gives_up() {
     is_caught(Breakage::GivesUp);
+}
+
+#[test]
+fn a_hidden_watcher() {
+    is_caught(Breakage::HidesAWatcher);
+}
+
+#[test]
+fn versions_with_gaps() {
+    is_caught(Breakage::CountsWatchersByTwos);
 }
 
 #[test]

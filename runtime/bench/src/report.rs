@@ -80,7 +80,7 @@ pub struct Measured {
     pub drops: Drops,
     /// Everything that was wrong.
     pub wrong: Wrong,
-    /// The echo's CPU time for a pair just before, in microseconds: a processor's speed changes within a run.
+    /// The echo's CPU time for a pair, the mean of just before and just after, in microseconds.
     pub echo_micros: Option<f64>,
 }
 
@@ -305,7 +305,7 @@ impl Report {
         if let Some(echo) = &self.echo {
             let _ = writeln!(
                 out,
-                "echo of {} bytes: {:.1} us of CPU a pair at first, {:.0} pairs/s; a ratio is to the echo just before its operation",
+                "echo of {} bytes: {:.1} us of CPU a pair at first, {:.0} pairs/s; a ratio is to the echo just before and after its operation",
                 echo.datagram_bytes,
                 echo.micros(),
                 echo.pairs as f64 / echo.seconds.max(0.001)

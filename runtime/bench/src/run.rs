@@ -404,10 +404,11 @@ impl Bench<'_> {
     }
 
     /// What a pair costs now: a processor changes its speed, within a run too.
-    fn echo(&mut self) -> Result<(), Failure> {
+    /// The echo's CPU time for a pair now; none: it is not wanted.
+    fn echo(&mut self) -> Result<Option<f64>, Failure> {
         let plan = self.plan;
         if plan.echo_bytes == 0 {
-            return Ok(());
+            return Ok(None);
         }
         self.progress.tell("echo", 0.0, 0.0);
         let echo = echo::run(
@@ -418,8 +419,7 @@ impl Bench<'_> {
             plan.warm_up / 4,
             plan.duration / 4,
         );
-        self.echo_micros = Some(echo.map_err(doing("echo"))?.micros());
-        Ok(())
+        Ok(Some(echo.map_err(doing("echo"))?.micros()))
     }
 
     fn phase(
@@ -434,9 +434,8 @@ impl Bench<'_> {
             Some(shape) => format!("{} {shape}", operation.name()),
             None => operation.name().to_owned(),
         };
-        if matches!(pace, Pace::Closed { .. }) {
-            self.echo()?;
-        }
+        let is_closed = matches!(pace, Pace::Closed { .. });
+        let before = if is_closed { self.echo()? } else { None };
         let progress = &mut self.progress;
         let phase: Phase = self
             .load
@@ -452,6 +451,11 @@ impl Bench<'_> {
         };
         let knows = !self.load.processes.is_empty();
         let mut measured = Measured::new(operation, shape, offered, &phase, knows, wrong);
+        // Before and after: a processor's speed changes within a run.
+        if is_closed {
+            let both = before.zip(self.echo()?);
+            self.echo_micros = both.map(|(before, after)| f64::midpoint(before, after));
+        }
         measured.echo_micros = self.echo_micros;
         self.progress.line(&measured.line());
         let rate = measured.rate();

@@ -26,8 +26,6 @@ pub struct Configuration {
     pub sip: Vec<SipBind>,
     /// Where HTTP is spoken.
     pub http: Vec<HttpBind>,
-    /// `[xdms] roots`; the first is handed out. Empty: the role is not played.
-    pub xcap_roots: Vec<XcapRoot>,
     /// `[durability]`.
     pub durability: Durability,
     /// `[log]`.
@@ -119,61 +117,6 @@ pub enum Serves {
     Health,
     /// Users' documents.
     Xcap,
-}
-
-/// Below what documents are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct XcapRoot {
-    /// Scheme and authority, lower case, where it is a URL.
-    pub authority: Option<String>,
-    /// The path, without a slash at its end; empty: `/`.
-    pub path: String,
-}
-
-impl XcapRoot {
-    /// As the engines know it.
-    pub(crate) fn settings(&self) -> machine::settings::Root {
-        machine::settings::Root {
-            authority: self.authority.clone(),
-            path: self.path.clone(),
-        }
-    }
-
-    /// Reads a URL or a path.
-    ///
-    /// # Errors
-    /// What would be right.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || {
-            "not a URL and no path; write https://xcap.example.com/xcap-root or /xcap-root"
-                .to_owned()
-        };
-        let (authority, path) = match text.split_once("://") {
-            Some((scheme, rest)) => {
-                let (host, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-                let is_http =
-                    scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
-                if !is_http || host.is_empty() || host.contains('@') {
-                    return Err(wrong());
-                }
-                (
-                    Some(format!("{scheme}://{host}").to_ascii_lowercase()),
-                    path,
-                )
-            }
-            None => (None, text),
-        };
-        let path = path.trim_end_matches('/');
-        let is_path = path.is_empty() || path.starts_with('/');
-        if !is_path || path.contains(['?', '#', ' ', '%']) || authority.is_none() && text.is_empty()
-        {
-            return Err(wrong());
-        }
-        Ok(Self {
-            authority,
-            path: path.to_owned(),
-        })
-    }
 }
 
 /// What this process is to others.

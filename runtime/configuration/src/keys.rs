@@ -239,15 +239,17 @@ const IDENTITY: &[Key] = &[
         "false",
         "true: believe From; only where every listener is on loopback",
     ),
-    later(
+    key(
         "digest_algorithms",
         Kind::List(&Kind::Choice(&[("SHA-256", true), ("MD5", true)])),
+        "[\"SHA-256\", \"MD5\"]",
+        "offered in this order to who has to prove who she is (RFC 8760)",
     ),
     key(
         "users",
         Kind::List(&Kind::Table(USER)),
         "[]",
-        "who is known here, and by which other addresses",
+        "who is known here, by which other addresses, and by which password",
     ),
     key(
         "users_file",
@@ -260,10 +262,10 @@ const IDENTITY: &[Key] = &[
 const USER: &[Key] = &[
     key("aor", Kind::Text, "", ""),
     key("aliases", TEXTS, "", ""),
-    later("password", Kind::Text),
-    later("username", Kind::Text),
-    later("ha1_sha256", Kind::Text),
-    later("ha1_md5", Kind::Text),
+    key("password", Kind::Text, "", ""),
+    key("username", Kind::Text, "", ""),
+    key("ha1_sha256", Kind::Text, "", ""),
+    key("ha1_md5", Kind::Text, "", ""),
 ];
 
 /// What a `users_file` holds.
@@ -400,7 +402,12 @@ const ROUTE: &[Key] = &[
 /// `[domain."…"]`.
 pub(crate) const DOMAIN: &[Key] = &[
     key("aliases", TEXTS, "[]", "other hosts that mean this domain"),
-    later("realm", Kind::Text),
+    key(
+        "realm",
+        Kind::Text,
+        "the domain",
+        "which password is asked for",
+    ),
     later("certificate", Kind::Text),
     later("key", Kind::Text),
     later("users_max", number(0, u32::MAX as i128)),

@@ -19,10 +19,10 @@ mod walk;
 
 pub use configuration::{
     Commit, Configuration, Durability, HttpBind, Identities, Log, LogFormat, LogLevel, Role,
-    Serves, SipBind, XcapRoot,
+    Serves, SipBind,
 };
 pub use demo::Overrides;
 pub use entries::{Changes, Entry, Origin};
 pub use initial::initial;
 pub use problems::{Problem, Problems, Severity};
-pub use reader::{Reading, data_folder, read, read_text};
+pub use reader::{Reading, data_folder, names_of, read, read_text};

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use configuration::{Configuration, Origin, Overrides, Reading, read, read_text};
 use machine::settings::{Handling, Profile, Transport};
 use proptest::prelude::*;
+use sip::digest::{Algorithm, ha1};
 
 fn good(text: &str) -> Configuration {
     let reading = reading(text);
@@ -397,11 +398,54 @@ fn users_come_from_a_file_of_their_own() {
     assert_eq!(
         problems,
         format!(
-            "{name}:3:1: users[0].password: not built yet; leave it out\n\
-             {name}:3:12: users[0].password: a secret that everybody on this machine may read; run: chmod 600 {name}\n\
-             {name}:4:1: users[0].nick: no such key; users[0] has aor, aliases"
+            "{name}:3:12: users[0].password: a secret that everybody on this machine may read; run: chmod 600 {name}\n\
+             {name}:4:1: users[0].nick: no such key; users[0] has aor, aliases, password, username, ha1_sha256, ha1_md5"
         )
     );
+}
+
+#[test]
+fn users_prove_who_they_are_by_their_realms_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.toml");
+    let text = |password: &str| {
+        format!(
+            "domains = [\"a.net\", \"b.net\"]\n[identity]\ndigest_algorithms = [\"MD5\", \"SHA-256\"]\n\
+             users = [{{ aor = \"sip:alice@a.net\", password = \"{password}\", aliases = [\"tel:+1\"] }},\n\
+             {{ aor = \"sip:bob@b.net\", username = \"bob@ims\", ha1_md5 = \"{}\" }}]\n\
+             [domain.\"b.net\"]\nrealm = \"B\"\n",
+            "AB".repeat(16)
+        )
+    };
+    let read = |password: &str| {
+        fs::write(&path, text(password)).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        read(Some(&path), &Overrides::default())
+            .unwrap()
+            .configuration
+    };
+    let first = read("secret");
+    let digest = first.settings.identity.digest.clone().unwrap();
+    assert_eq!(digest.algorithms, [Algorithm::Md5, Algorithm::Sha256]);
+    assert_eq!(
+        (digest.realm("a.net"), digest.realm("b.net")),
+        ("a.net", "B")
+    );
+    for name in ["alice", "alice@a.net", "sip:alice@a.net"] {
+        let user = digest.user("a.net", name).unwrap();
+        assert_eq!(user.aor, "sip:alice@a.net");
+        let expected = ha1(Algorithm::Sha256, name, "a.net", "secret");
+        assert_eq!(user.ha1(Algorithm::Sha256), Some(&*expected));
+    }
+    let bob = digest.user("B", "bob@ims").unwrap();
+    assert_eq!(bob.ha1(Algorithm::Md5), Some(&*"ab".repeat(16)));
+    assert_eq!(
+        (bob.ha1(Algorithm::Sha256), digest.user("B", "bob")),
+        (None, None)
+    );
+    assert!(!first.print().contains("secret"), "{}", first.print());
+    // A password that changed is a change, though nobody is shown it.
+    assert_eq!(first.changes(&read("other")).taken, ["identity.users"]);
 }
 
 #[test]

@@ -2,58 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
-use machine::{DocumentName, DocumentWrite, StoredDocument};
 use shard::{DocumentAnswer, DocumentRequest};
+use store::documents::Keeper;
 use tokio::sync::oneshot;
 
 use crate::mailbox::Notice;
 use crate::shared::{Shared, lock};
 
-/// Whoever keeps documents. Called from the shards' threads: never waits for a disk.
-pub trait Keeper: Send + Sync {
-    /// Everything that is kept, once, before anything is submitted.
-    ///
-    /// # Errors
-    /// Why it can't be read, for people.
-    fn documents(&self) -> Result<Vec<(DocumentName, StoredDocument)>, String>;
-
-    /// Whom to tell what became of what is submitted. Called once, before anything is.
-    fn tell(&self, kept: Arc<dyn Kept>);
-
-    /// Makes a change durable, then tells. The writes of a shard are told of in their order.
-    fn submit(&self, write: DocumentWrite);
-}
-
-/// Who wants to know what became of a change.
-pub trait Kept: Send + Sync {
-    /// The change is durable, or could not be made so and was not made at all.
-    fn kept(&self, shard: u16, sequence: u64, outcome: Result<(), String>);
-}
-
-/// For a node without documents: none is there, none can be put.
-#[derive(Default)]
-pub struct NothingKept(OnceLock<Arc<dyn Kept>>);
-
-impl Keeper for NothingKept {
-    fn documents(&self) -> Result<Vec<(DocumentName, StoredDocument)>, String> {
-        Ok(Vec::new())
-    }
-
-    fn tell(&self, kept: Arc<dyn Kept>) {
-        let _ = self.0.set(kept);
-    }
-
-    fn submit(&self, write: DocumentWrite) {
-        if let Some(kept) = self.0.get() {
-            let why = "no documents are kept here".to_owned();
-            kept.kept(write.shard, write.sequence, Err(why));
-        }
-    }
-}
-
-impl Kept for Shared {
+impl Keeper for Shared {
     fn kept(&self, shard: u16, sequence: u64, outcome: Result<(), String>) {
         if let Err(why) = &outcome {
             tracing::error!(why, "a document could not be kept");

@@ -28,7 +28,7 @@ mod tests;
 
 pub use bind::{BindError, BindReason};
 pub use clock::Clock;
-pub use documents::{Documents, Keeper, Kept, NothingKept};
+pub use documents::Documents;
 pub use kernel::UdpStatus;
 pub use node::{Node, Status, Stopped};
 pub use observer::Observer;

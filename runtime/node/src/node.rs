@@ -12,6 +12,7 @@ use std::time::Duration;
 use machine::{Instant, Wall};
 use shard::settings::{Listener, ListenerId, Settings, Transport};
 use shard::{Room, Shard};
+use store::documents::{self, Keeper};
 use store::{Store, StoreError};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -19,7 +20,7 @@ use transport::socket::Buffers;
 use transport::{StreamCounts, Streams};
 
 use crate::crew::Crew;
-use crate::documents::{Documents, Kept};
+use crate::documents::Documents;
 use crate::engine::{Engine, Owner};
 use crate::kernel::{self, UdpStatus};
 use crate::mailbox::{Mailbox, Notice, Order};
@@ -71,6 +72,7 @@ pub struct Stopped {
 pub struct Node {
     shared: Arc<Shared>,
     store: Arc<dyn Store>,
+    documents: Arc<dyn documents::Documents>,
     streams: Streams,
     threads: Vec<JoinHandle<()>>,
     /// Gone once the node has stopped.
@@ -109,7 +111,7 @@ impl Node {
             shards,
             io_threads,
             mut store,
-            keeper,
+            documents,
             clock,
             readiness,
             observer,
@@ -139,21 +141,21 @@ impl Node {
 
         let ports = start::ports(bound.udp, shards);
         let crew = Crew::hire::<E>(&shared, &settings, shards, identity, unanswered_max, ports)?;
-        let documents = keeper.documents().map_err(StartError::Documents)?;
-        crew.documents(&shared.partitioner, documents, shards);
+        crew.documents(&shared.partitioner, documents.documents()?, shards);
         crew.replay(store.as_mut(), shards)?;
-        keeper.tell(Arc::clone(&shared) as Arc<dyn Kept>);
+        let documents = documents.start(Arc::clone(&shared) as Arc<dyn Keeper>)?;
         let store = store.start(Arc::clone(&shared) as Arc<dyn store::Observer>)?;
         let resolver = Resolver::new(io.handle(), clock, Arc::clone(&shared.mailboxes));
         let threads = crew.go(|| Hands {
             store: Arc::clone(&store),
-            keeper: Arc::clone(&keeper),
+            documents: Arc::clone(&documents),
             streams: streams.clone(),
             resolver: resolver.clone(),
         })?;
         let node = Self {
             shared,
             store,
+            documents,
             streams,
             threads,
             io: Some(io),
@@ -301,6 +303,7 @@ impl Node {
         let quiet = self.carry_out(Order::Stop, true, until);
         self.carry_out(Order::End, false, until + LAST_ORDERS_MAX);
         let store = self.store.close();
+        self.documents.close();
         let left = until.since(self.shared.clock.monotonic());
         self.end_streams(left.max(LAST_ORDERS_MAX));
         self.abandon();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shard::settings::{Listener, ListenerId, Settings};
+use store::documents::RecoveredDocuments;
 use store::{Recovered, StoreError};
 use tokio::runtime::{Handle, Runtime};
 use transport::socket::{self, Buffers};
@@ -14,7 +15,6 @@ use transport::{Bounds, steering};
 
 use crate::bind::{self, BindError, Bound};
 use crate::clock::Clock;
-use crate::documents::Keeper;
 use crate::observer::Observer;
 use crate::readiness::Readiness;
 
@@ -38,8 +38,8 @@ pub struct Start {
     pub io_threads: usize,
     /// Opened, not yet started.
     pub store: Box<dyn Recovered>,
-    /// Who keeps users' documents.
-    pub keeper: Arc<dyn Keeper>,
+    /// Users' documents: opened, not yet started.
+    pub documents: Box<dyn RecoveredDocuments>,
     /// The clock that everything shares.
     pub clock: Clock,
     /// Says to others when the node is ready; may be asked before `Node::start` returns.
@@ -62,8 +62,6 @@ pub enum StartError {
     },
     /// The store could not be read, or not begun.
     Store(StoreError),
-    /// The documents could not be read.
-    Documents(String),
     /// An object in the store was not understood.
     Restore {
         /// Which shard refused.
@@ -79,7 +77,6 @@ impl fmt::Display for StartError {
             Self::Bind(error) => write!(f, "{error}"),
             Self::System { doing, error } => write!(f, "{doing}: {error}"),
             Self::Store(error) => write!(f, "{error}"),
-            Self::Documents(why) => write!(f, "documents: {why}"),
             Self::Restore { shard, why } => write!(f, "restoring shard {shard}: {why}"),
         }
     }

@@ -15,9 +15,10 @@ use machine::{
 };
 use shard::{Counts, Destination, DocumentRequest, Flow, Output, Room, Send, Undeliverable};
 use store::Memory;
+use store::documents::MemoryDocuments;
 
 use crate::engine::{Engine, Owner};
-use crate::{BindReason, Clock, Node, NothingKept, Readiness, Start, StartError};
+use crate::{BindReason, Clock, Node, Readiness, Start, StartError};
 
 /// Longer than anything takes unless it is broken.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -337,7 +338,7 @@ fn start_with(memory: &Memory, shards: u16, settings: Settings) -> Result<Node, 
         store,
         clock,
         readiness: Readiness::new(),
-        keeper: Arc::new(NothingKept::default()),
+        documents: MemoryDocuments::new([7; 32]).open(),
         observer: Arc::new(()),
     })
 }

@@ -9,11 +9,11 @@ use shard::outputs::{Destination, Output, Send};
 use shard::settings::{ListenerId, Transport};
 use sip::Message;
 use store::Store;
+use store::documents::Documents;
 use transport::Streams;
 use transport::socket::{BATCH, Poller, Receiver};
 use transport::udp::{Datagram, Port};
 
-use crate::documents::Keeper;
 use crate::engine::Engine;
 use crate::mailbox::{Content, Mailbox, Notice, Order, Parcel};
 use crate::observer::Observer;
@@ -32,7 +32,7 @@ const KEEP_ALIVE_BYTES_MAX: usize = 4;
 /// What a thread works with once everything is restored.
 pub(crate) struct Hands {
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) keeper: Arc<dyn Keeper>,
+    pub(crate) documents: Arc<dyn Documents>,
     pub(crate) streams: Streams,
     pub(crate) resolver: Resolver,
 }
@@ -324,7 +324,7 @@ impl<E: Engine> Thread<E> {
                     }
                 },
                 // No request for a document reaches a shard yet.
-                Output::Keep(write) => self.hands.keeper.submit(write),
+                Output::Keep(write) => self.hands.documents.submit(write),
                 Output::Answered(answer) => self.shared.tickets.answer(answer),
                 Output::Resolve(name) => self.hands.resolver.resolve(self.index, &name),
                 Output::Record(cause, event) => {

@@ -15,8 +15,9 @@ use std::time::Duration;
 
 use machine::Limits;
 use machine::settings::{Domain, Identity, Listener, Presence, Settings, Transport};
-use node::{Clock, Node, NothingKept, Readiness, Start};
+use node::{Clock, Node, Readiness, Start};
 use store::Memory;
+use store::documents::MemoryDocuments;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -90,7 +91,7 @@ fn a_node_answers_on_every_socket_and_leaves_no_thread_behind() {
         store: Memory::new([7; 16]).open().unwrap(),
         clock: Clock::new(),
         readiness: readiness.clone(),
-        keeper: Arc::new(NothingKept::default()),
+        documents: MemoryDocuments::new([7; 32]).open(),
         observer: Arc::new(()),
     })
     .unwrap();

@@ -17,6 +17,7 @@ const DEEDS: &[&str] = &[
     "mio",
     "socket2",
     "libc",
+    "rusqlite",
     "rustix",
     "nix",
     "hyper",

@@ -5,16 +5,16 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use authentication::{Failures, NONCES_MAX, Refused, Replay};
-use configuration::{Configuration, XcapRoot};
+use configuration::Configuration;
 use node::Clock;
-use shard::settings::{Digest, Settings};
+use shard::settings::{Digest, Root, Settings};
 use shard::{Directory, DocumentRequest};
 use sip::Uri;
 use web::{Asked, Claim, Told, Unidentified};
 
 /// Asks the node's shards, once it runs.
 pub(crate) struct Documents {
-    roots: Vec<XcapRoot>,
+    roots: Vec<Root>,
     /// Host names of the listeners.
     hosts: Vec<String>,
     node: RwLock<Option<node::Documents>>,
@@ -48,7 +48,7 @@ impl Documents {
             .iter()
             .filter_map(|bind| bind.advertise_host.clone());
         Self {
-            roots: configuration.xcap_roots.clone(),
+            roots: configuration.settings.xcap_roots.clone(),
             hosts: hosts.chain(own).collect(),
             node: RwLock::new(None),
             current: RwLock::new(Arc::new(Current::of(&configuration.settings))),

@@ -123,6 +123,9 @@ fn serve(
     let configuration = reading.configuration;
     let is_new = is_new(&configuration.data);
     let store = open_store(&configuration, clock)?;
+    let documents = store::documents::open(&configuration.data, commit(&configuration))
+        .map_err(|error| store_failure(&error))?;
+    let documents: Box<dyn store::documents::RecoveredDocuments> = Box::new(documents);
     let http = open_http(&configuration)?;
     let mut socket = AdminSocket::open(&configuration.data).map_err(|error| {
         failed(format!(
@@ -157,7 +160,7 @@ fn serve(
         shards: configuration.threads,
         io_threads: 0,
         store,
-        keeper: Arc::new(node::NothingKept::default()),
+        documents,
         clock,
         readiness,
         observer,
@@ -183,15 +186,19 @@ fn is_new(folder: &Path) -> bool {
     std::fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none())
 }
 
+fn commit(configuration: &Configuration) -> store::Commit {
+    match configuration.durability.commit {
+        Commit::Fsync => store::Commit::Fsync,
+        Commit::Os => store::Commit::Os,
+    }
+}
+
 fn open_store(
     configuration: &Configuration,
     clock: Clock,
 ) -> Result<Box<dyn store::Recovered>, Failure> {
     let mut options = store::Options::new(Arc::new(move || clock.monotonic()));
-    options.commit = match configuration.durability.commit {
-        Commit::Fsync => store::Commit::Fsync,
-        Commit::Os => store::Commit::Os,
-    };
+    options.commit = commit(configuration);
     options.commit_gather =
         Duration::from_micros(u64::from(configuration.durability.commit_gather_us));
     store::open(&configuration.data, options).map_err(|error| store_failure(&error))

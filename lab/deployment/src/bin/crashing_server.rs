@@ -46,6 +46,8 @@ fn serve(arguments: &[String]) -> Result<(), String> {
     let configuration = reading.configuration;
     let clock = Clock::new();
     let store = open(&configuration.data, &clock)?;
+    let documents = store::documents::open(&configuration.data, store::Commit::Os)
+        .map_err(|error| error.to_string())?;
     let node = Node::start(node::Start {
         settings: configuration.settings,
         shards: configuration.threads,
@@ -54,7 +56,7 @@ fn serve(arguments: &[String]) -> Result<(), String> {
             inner: store,
             crash,
         }),
-        keeper: Arc::new(node::NothingKept::default()),
+        documents: Box::new(documents),
         clock,
         readiness: Readiness::new(),
         observer: Arc::new(()),

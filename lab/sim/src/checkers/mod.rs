@@ -15,6 +15,7 @@ mod sequence;
 mod terminal;
 mod transactions;
 mod unseen;
+mod watchers;
 
 use machine::Instant;
 
@@ -48,6 +49,7 @@ pub fn all() -> Vec<Box<dyn Checker>> {
         Box::<transactions::Transactions>::default(),
         Box::<recovery::Recovery>::default(),
         Box::<final_view::FinalView>::default(),
+        Box::<watchers::Watchers>::default(),
         Box::<gone::Gone>::default(),
     ]
 }

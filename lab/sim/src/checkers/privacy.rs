@@ -32,6 +32,9 @@ impl Checker for Privacy {
         let Happening::Notified(notify) = happening else {
             return Ok(());
         };
+        if notify.winfo {
+            return Ok(());
+        }
         let (Some(presentity), Some(watcher)) = (&notify.presentity, &notify.watcher) else {
             return Ok(());
         };

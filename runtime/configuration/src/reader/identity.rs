@@ -1,8 +1,10 @@
 //! `[identity]`: whose word is believed, and who is known here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use machine::settings::{Identity, Network};
+use std::sync::Arc;
+
+use machine::settings::{Digest, Identity, Network};
 
 use super::listen::Listen;
 use super::{Reader, beside};
@@ -13,15 +15,28 @@ use crate::{address, keys, walk};
 /// What `[identity]` says.
 pub(super) struct Known {
     pub(super) settings: Identity,
-    /// Users of the `users_file` in one text, to see whether a reload changes them.
-    pub(super) file_content: String,
+    /// Users of the file itself and of the `users_file` in one text each, to see whether a reload changes them.
+    pub(super) content: [String; 2],
 }
 
 /// Every user and alias so far, and where it was written.
 #[derive(Default)]
-struct Users {
+pub(super) struct Users {
     aliases: BTreeMap<String, String>,
     places: BTreeMap<String, Place>,
+    pub(super) digest: Digest,
+}
+
+impl Users {
+    /// What a reload compares, an item a user's name or alias; never shown.
+    fn content(&self) -> BTreeSet<String> {
+        let aliases = self.aliases.iter().map(|both| format!("{both:?}"));
+        let names = self.digest.users.values().flatten().map(|(name, user)| {
+            let secrets = (&user.ha1_sha256, &user.ha1_md5);
+            format!("{name:?} {} {secrets:?}", user.aor)
+        });
+        aliases.chain(names).collect()
+    }
 }
 
 impl Reader<'_> {
@@ -40,19 +55,15 @@ impl Reader<'_> {
             )));
         }
         let mut users = Users::default();
+        users.digest.algorithms = self.algorithms(get("digest_algorithms"));
+        users.digest.realms = self.realms(root);
         self.users(root.text, get("users"), &mut users);
-        let from_inline = users.aliases.clone();
+        let own = users.content();
         if let Some(item) = get("users_file") {
             self.users_file(&item, &mut users);
         }
-        let file_content = format!(
-            "{:?}",
-            users
-                .aliases
-                .iter()
-                .filter(|(alias, _)| !from_inline.contains_key(*alias))
-                .collect::<Vec<_>>()
-        );
+        let from_file: BTreeSet<String> = &users.content() - &own;
+        let content = [own, from_file].map(|users| Vec::from_iter(users).join("\n"));
         let trusts = !trusted_peers.is_empty()
             || listen.sip.iter().any(|bind| {
                 bind.trusted_peers
@@ -70,8 +81,8 @@ impl Reader<'_> {
             self.say(place.warning(
                 &at.key,
                 format!(
-                    "{address} is beyond loopback, and there are neither users nor trusted peers: every request will get 403; \
-                     write, under [identity]: trusted_peers = [\"10.0.0.0/24\"]"
+                    "{address} is beyond loopback, and there are neither users nor trusted peers: every request will get 401 until there are; \
+                     run: tidings user add sip:alice@example.com, or write, under [identity]: trusted_peers = [\"10.0.0.0/24\"]"
                 ),
             ));
         }
@@ -80,9 +91,9 @@ impl Reader<'_> {
                 trusted_peers,
                 from_is_identity,
                 aliases: users.aliases,
-                digest: None,
+                digest: Some(Arc::new(users.digest)),
             },
-            file_content,
+            content,
         }
     }
 
@@ -118,6 +129,7 @@ impl Reader<'_> {
                 self.say(item.problem(wrong));
             }
             self.add(&item, aor.clone(), &aor, users);
+            self.secrets(&element, &user, &aor, users);
             for alias in user.get("aliases").iter().flat_map(Item::elements) {
                 if let Some(known) = self.user(&alias) {
                     self.add(&alias, known, &aor, users);

@@ -4,13 +4,16 @@ mod identity;
 mod listen;
 mod presence;
 mod routing;
+mod secrets;
 mod small;
 
 use std::path::{Path, PathBuf};
 
-use machine::settings::Settings;
+pub use secrets::names_of;
 
-use crate::configuration::{Configuration, Role, XcapRoot};
+use machine::settings::{Root, Settings};
+
+use crate::configuration::{Configuration, Role};
 use crate::demo::{self, Overrides};
 use crate::document::{Item, Section, Text, quoted};
 use crate::entries::{Entry, Origin};
@@ -225,8 +228,8 @@ impl Reader<'_> {
             identity: identity.settings,
             limits,
             path_mtu: self.path_mtu(root),
-            xcap_roots: xcap_roots.iter().map(|root| root.settings()).collect(),
             hosts,
+            xcap_roots,
         };
         let mut configuration = Configuration {
             file: self.file.map(Path::to_owned),
@@ -237,26 +240,25 @@ impl Reader<'_> {
             drain_seconds_max: small::number(node.as_ref(), "drain_seconds_max", 8),
             sip: listen.sip,
             http: listen.http,
-            xcap_roots,
             durability: small::durability(root),
             log: self.log(root),
             settings,
             entries: Vec::new(),
         };
-        configuration.entries = self.entries(root, &configuration, &identity.file_content);
+        configuration.entries = self.entries(root, &configuration, &identity.content);
         configuration
     }
 
-    fn xcap_roots(&mut self, root: &Section<'_>, roles: &[Role]) -> Vec<XcapRoot> {
+    fn xcap_roots(&mut self, root: &Section<'_>, roles: &[Role]) -> Vec<Root> {
         let section = root.section("xdms");
         let item = section.as_ref().and_then(|section| section.get("roots"));
         let is_written = item.is_some();
         if let Some(item) = item.as_ref().filter(|item| item.elements().is_empty()) {
             self.say(item.problem("no root; write: roots = [\"/xcap-root\"]"));
         }
-        let mut roots = self.each(item, XcapRoot::parse);
+        let mut roots = self.each(item, xcap_root);
         if !is_written {
-            roots.extend(XcapRoot::parse("/xcap-root"));
+            roots.extend(xcap_root("/xcap-root"));
         }
         if !roles.contains(&Role::Xdms) {
             roots.clear();
@@ -268,7 +270,7 @@ impl Reader<'_> {
         &self,
         root: &Section<'_>,
         configuration: &Configuration,
-        users: &str,
+        [own_users, file_users]: &[String; 2],
     ) -> Vec<Entry> {
         let mut entries = entries::collect(root, keys::ROOT, self.file.is_none());
         for entry in &mut entries {
@@ -291,10 +293,42 @@ impl Reader<'_> {
                         entry.origin = Origin::Environment("TIDINGS_LOG".to_owned());
                     }
                 }
-                "identity.users_file" => users.clone_into(&mut entry.content),
+                "identity.users" => own_users.clone_into(&mut entry.content),
+                "identity.users_file" => file_users.clone_into(&mut entry.content),
                 _ => {}
             }
         }
         entries
     }
+}
+
+/// A URL or a path; else what would be right.
+fn xcap_root(text: &str) -> Result<Root, String> {
+    let wrong = || {
+        "not a URL and no path; write https://xcap.example.com/xcap-root or /xcap-root".to_owned()
+    };
+    let (authority, path) = match text.split_once("://") {
+        Some((scheme, rest)) => {
+            let (host, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+            let is_http =
+                scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+            if !is_http || host.is_empty() || host.contains('@') {
+                return Err(wrong());
+            }
+            (
+                Some(format!("{scheme}://{host}").to_ascii_lowercase()),
+                path,
+            )
+        }
+        None => (None, text),
+    };
+    let path = path.trim_end_matches('/');
+    let is_path = path.is_empty() || path.starts_with('/');
+    if !is_path || path.contains(['?', '#', ' ', '%']) || authority.is_none() && text.is_empty() {
+        return Err(wrong());
+    }
+    Ok(Root {
+        authority,
+        path: path.to_owned(),
+    })
 }

@@ -21,6 +21,9 @@ use machine::Instant;
 
 use crate::{Recovered, Report, StoreError};
 
+pub(crate) use folder::{Folder, own_file};
+pub(crate) use opening::random;
+
 /// Reads the monotonic clock. The node's; the journal itself has none.
 pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
 

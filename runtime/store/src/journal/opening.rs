@@ -83,17 +83,21 @@ pub(crate) fn examine(path: &Path) -> Result<Report, StoreError> {
     }
 }
 
+/// Bytes that nobody can guess, for what is in `folder`.
+pub(crate) fn random<const N: usize>(folder: &Path) -> Result<[u8; N], StoreError> {
+    let mut bytes = [0; N];
+    let mut filled = 0;
+    while filled < N {
+        filled +=
+            rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())
+                .map_err(|errno| StoreError::io("draw a key for", folder, &errno.into()))?;
+    }
+    Ok(bytes)
+}
+
 /// Gives a new folder its identity, before there is anything that depends on it.
 fn create(folder: &Folder, options: &Options) -> Result<Passport, StoreError> {
-    let mut hash_key = [0; 16];
-    let mut filled = 0;
-    while filled < hash_key.len() {
-        filled += rustix::rand::getrandom(
-            &mut hash_key[filled..],
-            rustix::rand::GetRandomFlags::empty(),
-        )
-        .map_err(|errno| StoreError::io("draw a hash key for", &folder.path, &errno.into()))?;
-    }
+    let hash_key = random(&folder.path)?;
     let passport = Passport {
         identity: Identity {
             hash_key,
