@@ -36,6 +36,10 @@ pub enum Breakage {
     CountsWatchersByTwos,
     /// Who may not see is told.
     TellsEverybody,
+    /// Who is pending is told.
+    TellsWhoWaits,
+    /// Whoever is shown somebody who is not there is told so again when nothing happened.
+    ReassuresPolitely,
     /// Deadlines are met five seconds late.
     ForgetsTheTime,
     /// The last NOTIFY comes twice.
@@ -136,6 +140,13 @@ impl Broken {
                     send = with_body(&send, &head, view);
                 }
             }
+            Breakage::TellsWhoWaits
+                if is_notify && head.contains("Subscription-State: pending") =>
+            {
+                if let Some(view) = view.filter(|_| !send.body.is_empty()) {
+                    send = with_body(&send, &head, view);
+                }
+            }
             _ => {}
         }
         send
@@ -153,6 +164,10 @@ impl Broken {
         let head = String::from_utf8_lossy(&send.head).into_owned();
         let wanted = match self.how {
             Breakage::RepeatsNotifies => head.contains("Subscription-State: active"),
+            Breakage::ReassuresPolitely => {
+                head.contains("Subscription-State: active")
+                    && String::from_utf8_lossy(&send.body).contains("id=\"t\"")
+            }
             Breakage::EndsTwice => head.contains("Subscription-State: terminated"),
             _ => false,
         };

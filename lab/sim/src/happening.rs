@@ -110,7 +110,7 @@ pub enum Happening<'a> {
     Overdue(&'a str),
     /// A request that deserves to be refused got another answer.
     Misjudged(&'a str),
-    /// A reload.
+    /// A reload, or rules of somebody took effect.
     Reloaded,
     /// The server's process died; so many batches were not durable.
     Crashed {

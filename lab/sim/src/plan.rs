@@ -7,6 +7,8 @@ use std::fmt;
 use machine::Random;
 use machine::settings::Handling;
 
+use crate::rules::{Gives, Rules};
+
 /// One story to be told by the world.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -157,6 +159,13 @@ pub enum Operation {
         handling: Handling,
         /// `notify_interval_ms_min`.
         interval_ms: u32,
+    },
+    /// A presentity's rules change.
+    Rules {
+        /// Which presentity.
+        whom: u8,
+        /// What each user is given from now on.
+        rules: Rules,
     },
     /// Nothing passes between a peer and the server for a while.
     Cut {
@@ -375,6 +384,11 @@ impl Plan {
         let whom = random.below(u64::from(USERS)) as u8;
         let expires = [30, 60, 61, 90, 300, 600][random.below(6) as usize];
         let large = random.below(6) == 0;
+        if random.below(10) == 0 {
+            let mut gives = || Gives::ALL[random.below(Gives::ALL.len() as u64) as usize];
+            let rules = std::array::from_fn(|_| gives());
+            return Operation::Rules { whom, rules };
+        }
         match random.below(40) {
             0..5 => Operation::Watch { who, whom, expires },
             5 => Operation::Unwatch(who),

@@ -24,7 +24,7 @@ const STOP_MAX: Duration = Duration::from_secs(5);
 
 impl World {
     /// One input of one shard, and everything that comes of it.
-    fn turn(
+    pub(crate) fn turn(
         &mut self,
         shard: u16,
         message: Option<&Message<'_>>,
@@ -88,8 +88,10 @@ impl World {
                 }
             }
             Output::Send(send) => self.leave(shard, send),
-            // Nobody in this world asks for documents yet.
-            Output::Keep(_) | Output::Answered(_) => {}
+            Output::Keep(write) => self.keep(write),
+            Output::Answered(answer) => {
+                self.note(|| format!("  shard {shard}: document {}", answer.status));
+            }
             Output::Resolve(name) => {
                 let Some(life) = self.server.life.as_ref().map(|life| life.number) else {
                     return;
@@ -202,7 +204,8 @@ impl World {
 
     /// What everybody would see, for a server that tells everybody.
     fn view_for(&self, send: &Send) -> Option<Bytes> {
-        if self.broken.how != Breakage::TellsEverybody {
+        let tells = [Breakage::TellsEverybody, Breakage::TellsWhoWaits];
+        if !tells.contains(&self.broken.how) {
             return None;
         }
         let head = String::from_utf8_lossy(&send.head).into_owned();
@@ -359,6 +362,7 @@ impl World {
     pub(crate) fn crash(&mut self) {
         let pending = self.server.disk.pending() as u64;
         let kept = self.server.crash();
+        let ruled = self.learn_rules();
         self.tally.crashes += 1;
         self.tally.batches_lost += pending - kept.min(pending);
         self.tally.batches_kept += kept;
@@ -366,7 +370,7 @@ impl World {
         self.draw(PointKind::Down, true, || {
             format!("dies; the disk keeps {kept} batches more")
         });
-        self.witness.crashed(self.at, kept);
+        self.witness.crashed(self.at, kept, ruled);
         self.close_all_connections();
     }
 
@@ -404,6 +408,10 @@ impl World {
         else {
             return;
         };
+        // What the store of documents was given it writes before the process ends.
+        while !self.server.keeping.is_empty() {
+            self.document_kept();
+        }
         self.every_shard(|machine, now| machine.end(now));
         self.server.close();
         self.note(|| {

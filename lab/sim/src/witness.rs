@@ -12,6 +12,7 @@ use sip::{Message, Name};
 use crate::checkers::{self, Checker};
 use crate::happening::{Happening, Notify, Request};
 use crate::model::{Change, Dialog, DialogId, Lasts, Model, RequestId};
+use crate::rules::Rules;
 
 /// The longest that the server's settings grant.
 const GRANTED_MAX: u32 = 600;
@@ -420,8 +421,8 @@ impl Witness {
         self.model.durable(shard, sequence);
     }
 
-    /// The process died; the disk kept so many batches.
-    pub(crate) fn crashed(&mut self, at: Instant, kept: u64) {
+    /// The process died; the disk kept so many batches, and rules of these of which no decision is on record.
+    pub(crate) fn crashed(&mut self, at: Instant, kept: u64, ruled: BTreeSet<String>) {
         let pending = self.model.pending();
         let partitions = self.model.crashed(kept);
         self.forget_life();
@@ -432,6 +433,7 @@ impl Witness {
         let undone: BTreeSet<String> = (self.parties.values())
             .filter(|(presentity, _)| is_among(presentity))
             .map(|(presentity, _)| presentity.clone())
+            .chain(ruled)
             .collect();
         let crashed = Happening::Crashed {
             pending,
@@ -466,6 +468,15 @@ impl Witness {
         let everybody = self.model.presentities();
         self.model.note_views(at, &everybody);
         self.tell(at, &Happening::Started { counts });
+    }
+
+    /// These rules of a presentity are on the disk; whether they are others than before.
+    pub(crate) fn ruled(&mut self, at: Instant, presentity: &str, rules: Rules) -> bool {
+        let others = self.model.ruled(at, presentity, rules);
+        if others {
+            self.tell(at, &Happening::Reloaded);
+        }
+        others
     }
 
     /// A reload.

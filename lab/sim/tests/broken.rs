@@ -16,6 +16,8 @@ const BREAKAGES: [Breakage; 17] = [
     Breakage::CountsBackwards,
     Breakage::TellsOldStates,
     Breakage::TellsEverybody,
+    Breakage::TellsWhoWaits,
+    Breakage::ReassuresPolitely,
     Breakage::ForgetsTheTime,
     Breakage::EndsTwice,
     Breakage::LeavesUnanswered,
@@ -39,6 +41,8 @@ const fn checker_of(breakage: Breakage) -> &'static str {
         Breakage::CountsBackwards => "sequence",
         Breakage::TellsOldStates => "order",
         Breakage::TellsEverybody => "privacy",
+        Breakage::TellsWhoWaits => "unseen",
+        Breakage::ReassuresPolitely => "polite",
         Breakage::ForgetsTheTime => "expiry",
         Breakage::EndsTwice => "terminal",
         Breakage::LeavesUnanswered => "transactions",
@@ -128,6 +132,16 @@ fn an_old_state() {
 #[test]
 fn a_state_for_everybody() {
     is_caught(Breakage::TellsEverybody);
+}
+
+#[test]
+fn a_state_for_who_waits() {
+    is_caught(Breakage::TellsWhoWaits);
+}
+
+#[test]
+fn a_sign_of_life_for_who_is_politely_blocked() {
+    is_caught(Breakage::ReassuresPolitely);
 }
 
 #[test]
