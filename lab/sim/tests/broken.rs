@@ -6,7 +6,7 @@ use sim::{Breakage, Plan, checkers, run, shrink};
 const SEEDS: u64 = 60;
 
 /// Every way to be broken.
-const BREAKAGES: [Breakage; 17] = [
+const BREAKAGES: [Breakage; 19] = [
     Breakage::ForgetsPublications,
     Breakage::ForgetsSubscriptions,
     Breakage::SendsBeforeCommit,
