@@ -7,6 +7,7 @@ mod client_options;
 mod command_line;
 mod commands;
 mod exit;
+mod explained;
 mod fetch;
 mod publish;
 mod rules;

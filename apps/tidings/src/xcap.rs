@@ -261,6 +261,28 @@ impl Server {
         })
     }
 
+    /// Why a watcher sees what she sees: asked of the server's own API, beside the documents.
+    pub(crate) fn explain(&self, presentity: &str, watcher: &str) -> Result<Answer, Refusal> {
+        let segment = |text: &str| {
+            let plain = escaped(text);
+            plain
+                .replace('?', "%3F")
+                .replace('/', "%2F")
+                .replace('&', "%26")
+        };
+        let path = format!(
+            "/api/v1/presentities/{}/explain?watcher={}",
+            segment(presentity),
+            segment(watcher)
+        );
+        self.carry_out(Call {
+            method: Method::GET,
+            path,
+            headers: Vec::new(),
+            body: Vec::new(),
+        })
+    }
+
     /// One request about what is below the root.
     pub(crate) fn ask(
         &self,
@@ -270,12 +292,15 @@ impl Server {
         body: Vec<u8>,
     ) -> Result<Answer, Refusal> {
         let path = format!("{}/{}", self.root, escaped(path.trim_start_matches('/')));
-        let call = Call {
+        self.carry_out(Call {
             method,
             path,
             headers,
             body,
-        };
+        })
+    }
+
+    fn carry_out(&self, call: Call) -> Result<Answer, Refusal> {
         let asked = web::carry_out(&self.target, call, self.timeout);
         self.runtime.block_on(asked).map_err(|error| {
             let code = match error {

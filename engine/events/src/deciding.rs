@@ -1,7 +1,5 @@
 //! The rules changed, or the whole server ends: who is decided anew, who is told, and what must not leave any more.
 
-use std::sync::Arc;
-
 use machine::Now;
 use machine::settings::Handling;
 
@@ -27,25 +25,17 @@ impl EventState {
         presentity: &str,
         mut decide: impl FnMut(&str, &str) -> Option<Given>,
     ) {
-        for package in 0..self.by_name.len() {
-            let Some(slot) = self.by_name[package].get(presentity) else {
-                continue;
-            };
-            for slot in self.resources[*slot as usize].subscriptions.clone() {
-                let watcher = self.subscriptions[slot as usize].watcher.clone();
-                let given = decide(presentity, &watcher);
-                let given =
-                    given.map(|given| self.given_of(package as u8, presentity, &watcher, given));
-                self.apply_given(now, slot, given);
+        let mut slots = Vec::new();
+        for by_name in &self.by_name {
+            if let Some(slot) = by_name.get(presentity) {
+                slots.extend(&self.resources[*slot as usize].subscriptions);
             }
         }
+        for slot in slots {
+            let given = self.decide_about(slot, &mut decide);
+            self.apply_given(now, slot, given);
+        }
         self.redecide_waiting(Some(presentity), &mut decide);
-    }
-
-    /// Whether anybody watches this presentity.
-    pub fn is_watched(&self, presentity: &str) -> bool {
-        let mut slots = self.by_name.iter().filter_map(|of| of.get(presentity));
-        slots.any(|slot| !self.resources[*slot as usize].subscriptions.is_empty())
     }
 
     /// What every watcher is given now.
@@ -53,14 +43,22 @@ impl EventState {
         &self,
         decide: &mut dyn FnMut(&str, &str) -> Option<Given>,
     ) -> Vec<(u32, Option<Given>)> {
-        let decided = self.subscriptions.iter().map(|(slot, subscription)| {
-            let presentity: &Arc<str> = &self.resources[subscription.resource as usize].name;
-            let package = self.resources[subscription.resource as usize].package;
-            let given = decide(presentity, &subscription.watcher)
-                .map(|given| self.given_of(package, presentity, &subscription.watcher, given));
-            (slot as u32, given)
-        });
-        decided.collect()
+        let slots = self.subscriptions.iter().map(|(slot, _)| slot as u32);
+        slots
+            .map(|slot| (slot, self.decide_about(slot, decide)))
+            .collect()
+    }
+
+    fn decide_about(
+        &self,
+        slot: u32,
+        decide: &mut dyn FnMut(&str, &str) -> Option<Given>,
+    ) -> Option<Given> {
+        let subscription = &self.subscriptions[slot as usize];
+        let resource = &self.resources[subscription.resource as usize];
+        let (presentity, watcher) = (&*resource.name, &*subscription.watcher);
+        let given = decide(presentity, watcher)?;
+        Some(self.given_of(resource.package, presentity, watcher, given))
     }
 
     /// `None`: the presentity is served here no longer.
@@ -70,7 +68,7 @@ impl EventState {
             // The last NOTIFY tells no more than she may see now.
             given if !is_live => {
                 let given = given.unwrap_or(Given::whole(Handling::Block));
-                if self.take_given(slot, given) == Taken::Withdrawn {
+                if let Taken::Withdrawn(_) = self.take_given(slot, given) {
                     self.owe(slot, Owed::AtOnce);
                 }
             }
@@ -103,8 +101,8 @@ impl EventState {
         // Exempt from the interval: pending → active, whatever takes something away from a watcher, another part of the view.
         let relaxed = before == Handling::PoliteBlock && handling == Handling::Allow;
         let owed = match taken {
-            // It may have been the answer to her SUBSCRIBE: another goes instead, whatever it says.
-            Taken::Withdrawn => Owed::AtOnce,
+            // It may have been the answer to her SUBSCRIBE: then another goes instead, whatever it says.
+            Taken::Withdrawn(owed) => owed.max(Owed::Decision),
             _ if relaxed => Owed::Change,
             _ => Owed::Decision,
         };
@@ -129,7 +127,7 @@ impl EventState {
         (subscription.handling, subscription.sight) = (handling, joined);
         let waits = subscription.in_flight.as_ref();
         let waits = waits.filter(|flight| flight.since.is_none() && flight.client.is_none());
-        let Some(waiting) = waits.map(|flight| flight.digest) else {
+        let Some((waiting, owed)) = waits.map(|flight| (flight.digest, flight.owed)) else {
             return Taken::Something;
         };
         let shows_other = before == handling && waiting != self.body(slot).digest;
@@ -137,7 +135,7 @@ impl EventState {
             if let Some(flight) = &mut self.subscriptions[slot as usize].in_flight {
                 flight.withdrawn = true;
             }
-            return Taken::Withdrawn;
+            return Taken::Withdrawn(owed);
         }
         Taken::Something
     }
@@ -162,6 +160,6 @@ enum Taken {
     Nothing,
     /// It is another.
     Something,
-    /// It is another, and a NOTIFY that waits for durability shows what its watcher may no longer see.
-    Withdrawn,
+    /// It is another, and a NOTIFY that waits for durability, owed as this, shows what its watcher may no longer see.
+    Withdrawn(Owed),
 }

@@ -203,10 +203,19 @@ impl EventState {
         self.timers
             .set(now.monotonic + RETRANSMISSIONS_LAST, Timer::ForgetChanges);
         let resources: Vec<u32> = self.resources.iter().map(|(slot, _)| slot as u32).collect();
+        let decided = self.decided(&mut decide);
+        for (slot, given) in &decided {
+            if let Some(given) = given {
+                self.recognise(*slot, given);
+            }
+        }
         let mut answered = Vec::with_capacity(resources.len());
         for slot in &resources {
-            answered.push(self.resources[*slot as usize].answered);
-            self.restore_order(now, *slot);
+            let publications = &mut self.resources[*slot as usize].publications;
+            publications.sort_by_key(|publication| publication.order);
+            let on_record = self.resources[*slot as usize].answered;
+            answered.push((on_record, self.answered_parts(*slot, on_record.digest)));
+            self.let_lapse(now, *slot);
         }
         let over = |subscription: &Subscription| subscription.expires_at <= now.monotonic;
         let lapsed: Vec<Key> = self
@@ -218,14 +227,8 @@ impl EventState {
         for key in lapsed {
             self.subscription_expires(now, key);
         }
-        let decided = self.decided(&mut decide);
-        for (slot, given) in &decided {
-            if let Some(given) = given {
-                self.recognise(*slot, given);
-            }
-        }
-        for (slot, answered) in resources.into_iter().zip(answered) {
-            self.owe_after_start(slot, answered);
+        for (slot, (answered, parts)) in resources.into_iter().zip(answered) {
+            self.owe_after_start(slot, answered, &parts);
         }
         for (slot, given) in decided {
             self.apply_given(now, slot, given);
@@ -242,10 +245,26 @@ impl EventState {
         }
     }
 
-    /// Oldest acceptance first, as before; what lapsed while nobody ran is gone before anybody is told anything.
-    fn restore_order(&mut self, now: Now, slot: u32) {
-        let publications = &mut self.resources[slot as usize].publications;
-        publications.sort_by_key(|publication| publication.order);
+    /// What watchers have answered who see a part of the view that is on record: which sight, and what their part says.
+    fn answered_parts(&self, slot: u32, digest: u64) -> Vec<(u32, u64)> {
+        let resource = &self.resources[slot as usize];
+        if resource.sights.len() == 0 || digest == 0 {
+            return Vec::new();
+        }
+        let package = self.packages[usize::from(resource.package)];
+        let view = resource.compose(package, None, |body| self.digest(body));
+        if view.digest != digest {
+            return Vec::new();
+        }
+        let known = resource.sights.known();
+        known
+            .map(|(at, sight)| (at, self.digest(&sight.show(&resource.name, &view.body))))
+            .collect()
+    }
+
+    /// What lapsed while nobody ran is gone before anybody is told anything.
+    fn let_lapse(&mut self, now: Now, slot: u32) {
+        let publications = &self.resources[slot as usize].publications;
         let lapsed: Vec<Key> = publications
             .iter()
             .filter(|publication| publication.expires_at <= now.monotonic)
@@ -256,8 +275,8 @@ impl EventState {
         }
     }
 
-    /// `answered`: what was on record before anything lapsed.
-    fn owe_after_start(&mut self, slot: u32, answered: AnsweredByAll) {
+    /// `answered`: what was on record before anything lapsed; `parts`: what that was for those who see a part.
+    fn owe_after_start(&mut self, slot: u32, answered: AnsweredByAll, parts: &[(u32, u64)]) {
         if !self.resources.contains(slot as usize) {
             return;
         }
@@ -277,13 +296,13 @@ impl EventState {
             subscription.answered_pending = subscription.handling == Handling::Confirm;
             let sight = subscription.sight;
             let now_seen = self.body(each).digest;
-            let is_known = self.resources[slot as usize].sights.is_known(sight);
-            let known = match () {
-                () if !sees => now_seen,
-                () if sight == WHOLE => answered.digest,
-                () if is_known && self.view(slot).digest == answered.digest => now_seen,
+            let part = parts.iter().find(|(at, _)| *at == sight);
+            let known = match part {
+                _ if !sees => now_seen,
+                _ if sight == WHOLE => answered.digest,
+                Some((_, part)) => *part,
                 // What she answered was a part of a view that is no longer there, or a part that nobody knows how to cut out.
-                () => FORGOTTEN,
+                None => FORGOTTEN,
             };
             self.subscriptions[each as usize].answered = known;
             if known != now_seen {
@@ -347,8 +366,8 @@ fn read_subscription(
         origin,
         notify_type: refreshed.notify_type,
         handling: refreshed.handling,
-        approved: false,
         sight: WHOLE,
+        approved: false,
         phase: Phase::Live,
         stored: true,
         remote_cseq: refreshed.remote_cseq,
@@ -451,8 +470,8 @@ fn apply(
             let before = subscription.handling;
             subscription.handling = read_handling(fields.u8()?)?;
             subscription.asked = fields.u64()?;
-            subscription.approved |= before == Handling::Confirm && subscription.handling > before;
             *sight = fields.u64_if_any()?;
+            subscription.approved |= before == Handling::Confirm && subscription.handling > before;
         }
         _ => return Err(Unreadable("an unknown change of a subscription")),
     }

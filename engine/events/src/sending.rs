@@ -304,7 +304,7 @@ impl EventState {
         self.renew_cseq_base(slot);
         let subscription = &mut self.subscriptions[slot as usize];
         subscription.sent += 1;
-        subscription.owed = Owed::Nothing;
+        let owed = std::mem::replace(&mut subscription.owed, Owed::Nothing);
         subscription.hold_until = None;
         let flight = InFlight {
             cseq: subscription.cseq(self.starts),
@@ -317,6 +317,7 @@ impl EventState {
             hop: way.hop,
             since: None,
             failures: 0,
+            owed,
             withdrawn: false,
             for_size: way.for_size,
         };

@@ -108,11 +108,10 @@ impl Sights {
         }
     }
 
-    /// Whether it is known what this shows.
-    pub(crate) fn is_known(&self, at: u32) -> bool {
-        self.0
-            .get(at as usize)
-            .is_none_or(|seen| seen.sight.is_some())
+    /// Those of which it is known what they show.
+    pub(crate) fn known(&self) -> impl Iterator<Item = (u32, &Arc<dyn Sight>)> {
+        let all = self.0.iter();
+        all.filter_map(|(at, seen)| Some((at as u32, seen.sight.as_ref()?)))
     }
 
     /// The sight whose view has to be rendered; none: it is there, or nobody knows it.

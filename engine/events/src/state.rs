@@ -109,9 +109,9 @@ pub struct EventState {
     /// The input that is being handled.
     pub(crate) cause: Cause,
     pub(crate) publications: usize,
-    pub(crate) winfo: Winfo,
     /// Whose publications changed, while somebody watches.
     pub(crate) touched: Vec<Arc<str>>,
+    pub(crate) winfo: Winfo,
 }
 
 /// How much there is.
@@ -156,8 +156,8 @@ impl EventState {
             happened: VecDeque::new(),
             cause: Cause::NONE,
             publications: 0,
-            winfo: Winfo::new(packages),
             touched: Vec::new(),
+            winfo: Winfo::new(packages),
         }
     }
 

@@ -164,6 +164,8 @@ pub struct InFlight {
     pub since: Option<Instant>,
     /// How often it could not be sent at all.
     pub failures: u8,
+    /// As what it was owed: what goes instead of it is owed as much.
+    pub owed: Owed,
     /// The rules took something away before it left: it never leaves.
     pub withdrawn: bool,
     /// It goes by a stream for its size only (RFC 3261 §18.1.1), and may fall back.
@@ -191,10 +193,10 @@ pub struct Subscription {
     pub notify_type: u8,
     /// What the presentity's rules give the watcher.
     pub handling: Handling,
-    /// It was pending before the presentity let it be active.
-    pub approved: bool,
     /// What she sees where that is to allow: which of the resource's sights.
     pub(crate) sight: u32,
+    /// It was pending before the presentity let it be active.
+    pub approved: bool,
     /// Where it is in its life.
     pub phase: Phase,
     /// A fetch is never stored.

@@ -200,22 +200,27 @@ impl EventState {
         self.watch_waiting();
     }
 
-    /// The rules changed: who waits is decided too, though she is not there to hear it.
+    /// The rules changed, of one presentity or of anybody: who waits is decided too, though she is not there to hear it.
     pub(crate) fn redecide_waiting(
         &mut self,
-        only: Option<&str>,
+        presentity: Option<&str>,
         decide: &mut dyn FnMut(&str, &str) -> Option<Given>,
     ) {
         let waiting = &self.winfo.waiting;
-        let decided: Vec<(Key, Event)> = waiting
-            .order
-            .iter()
-            .filter_map(|(_, key)| {
-                let key = Key::from_bits(*key);
+        let keys: Vec<Key> = match presentity {
+            None => {
+                let all = waiting.order.iter();
+                all.map(|(_, key)| Key::from_bits(*key)).collect()
+            }
+            Some(presentity) => {
+                let hers = waiting.by_name.iter().filter_map(|of| of.get(presentity));
+                hers.flatten().copied().collect()
+            }
+        };
+        let decided: Vec<(Key, Event)> = keys
+            .into_iter()
+            .filter_map(|key| {
                 let waiter = waiting.waiters.get(&key)?;
-                if only.is_some_and(|only| *only != *waiter.presentity) {
-                    return None;
-                }
                 let given = decide(&waiter.presentity, &waiter.watcher);
                 let event = match given.map(|given| given.handling) {
                     Some(Handling::Confirm) => return None,

@@ -232,6 +232,8 @@ impl EventState {
         }
         Given::whole(match given.handling {
             _ if presentity == watcher => Handling::Allow,
+            // Whoever hides is nobody in particular, so no record is hers.
+            _ if named(watcher) == ANONYMOUS => Handling::Block,
             // She must not learn here that she is politely blocked.
             Handling::Allow | Handling::PoliteBlock => Handling::Allow,
             Handling::Confirm | Handling::Block => Handling::Block,

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use documents::watcherinfo::WatcherInfo;
 use machine::{Batch, Op};
 use shard::Send;
+use xml::Bounds;
 
 /// What is broken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,7 +22,7 @@ pub enum Breakage {
     SendsBeforeCommit,
     /// The same bytes again are another request.
     ActsTwice,
-    /// Every other NOTIFY is lost, and taken for answered.
+    /// A watcher is told again and again what she was told first.
     SkipsWatchers,
     /// What was answered is sent once more.
     RepeatsNotifies,
@@ -28,8 +30,16 @@ pub enum Breakage {
     CountsBackwards,
     /// A NOTIFY carries the body of the one before.
     TellsOldStates,
+    /// Who watches is not all told.
+    HidesAWatcher,
+    /// Documents about watchers count by twos.
+    CountsWatchersByTwos,
     /// Who may not see is told.
     TellsEverybody,
+    /// Who is pending is told.
+    TellsWhoWaits,
+    /// Whoever is shown somebody who is not there is told so again when nothing happened.
+    ReassuresPolitely,
     /// Deadlines are met five seconds late.
     ForgetsTheTime,
     /// The last NOTIFY comes twice.
@@ -86,20 +96,21 @@ impl Broken {
         Some(text.replacen("Call-ID: ", "Call-ID: ~2", 1).into_bytes())
     }
 
-    /// A message on its way to the network; `None`: it does not leave, but counts as answered.
-    pub(crate) fn spoil_send(&mut self, mut send: Send, view: Option<Bytes>) -> Option<Send> {
+    /// A message on its way to the network.
+    pub(crate) fn spoil_send(&mut self, mut send: Send, view: Option<Bytes>) -> Send {
         let head = String::from_utf8_lossy(&send.head).into_owned();
         let is_notify = head.starts_with("NOTIFY");
+        let is_winfo = head.contains("\r\nEvent: presence.winfo\r\n");
         match self.how {
             Breakage::Misjudges if head.starts_with("SIP/2.0 4") => {
                 send.head = head.replacen("SIP/2.0 4", "SIP/2.0 6", 1).into_bytes();
             }
             Breakage::ActsTwice => send.head = head.replace("~2", "").into_bytes(),
-            Breakage::SkipsWatchers if is_notify => {
-                self.notifies += 1;
-                if self.notifies.is_multiple_of(2) {
-                    return None;
-                }
+            Breakage::SkipsWatchers if is_notify && !is_winfo => {
+                let dialog = field(&head, "Call-ID: ").to_owned();
+                let first = self.bodies.entry(dialog).or_insert(send.body.clone());
+                let first = first.clone();
+                send = with_body(&send, &head, first);
             }
             Breakage::CountsBackwards if is_notify => {
                 self.notifies += 1;
@@ -118,14 +129,27 @@ impl Broken {
                     send = with_body(&send, &head, body);
                 }
             }
+            Breakage::HidesAWatcher | Breakage::CountsWatchersByTwos
+                if is_winfo && !send.body.is_empty() =>
+            {
+                let body = spoil_watchers(self.how, &send.body);
+                send = with_body(&send, &head, body);
+            }
             Breakage::TellsEverybody if is_notify => {
+                if let Some(view) = view.filter(|_| !send.body.is_empty()) {
+                    send = with_body(&send, &head, view);
+                }
+            }
+            Breakage::TellsWhoWaits
+                if is_notify && head.contains("Subscription-State: pending") =>
+            {
                 if let Some(view) = view.filter(|_| !send.body.is_empty()) {
                     send = with_body(&send, &head, view);
                 }
             }
             _ => {}
         }
-        Some(send)
+        send
     }
 
     /// Whether the answer to this request never leaves.
@@ -140,6 +164,10 @@ impl Broken {
         let head = String::from_utf8_lossy(&send.head).into_owned();
         let wanted = match self.how {
             Breakage::RepeatsNotifies => head.contains("Subscription-State: active"),
+            Breakage::ReassuresPolitely => {
+                head.contains("Subscription-State: active")
+                    && String::from_utf8_lossy(&send.body).contains("id=\"t\"")
+            }
             Breakage::EndsTwice => head.contains("Subscription-State: terminated"),
             _ => false,
         };
@@ -165,6 +193,19 @@ fn number(head: &str) -> Option<u32> {
 fn renumber(head: &str, cseq: u32) -> String {
     let old = field(head, "CSeq: ").to_owned();
     head.replacen(&format!("CSeq: {old}"), &format!("CSeq: {cseq} NOTIFY"), 1)
+}
+
+/// Without its last watcher, or with twice its version.
+fn spoil_watchers(how: Breakage, body: &[u8]) -> Bytes {
+    let Ok(mut info) = WatcherInfo::read(body, &Bounds::TRUSTED) else {
+        return Bytes::copy_from_slice(body);
+    };
+    if how == Breakage::CountsWatchersByTwos {
+        info.version *= 2;
+    } else if let Some(list) = info.lists.last_mut() {
+        list.watchers.pop();
+    }
+    Bytes::from(info.write())
 }
 
 fn with_body(send: &Send, head: &str, body: Bytes) -> Send {

@@ -20,6 +20,8 @@ pub struct Notify {
     pub watcher: Option<String>,
     /// Its number.
     pub cseq: u32,
+    /// It is about watchers.
+    pub winfo: bool,
     /// State and reason of Subscription-State, without its expires.
     pub state: String,
     /// The document.
@@ -50,6 +52,8 @@ pub struct Request {
     pub contact: Option<String>,
     /// For a SUBSCRIBE.
     pub dialog: DialogId,
+    /// It is about watchers.
+    pub winfo: bool,
     /// It is inside a dialog.
     pub in_dialog: bool,
     /// The seconds it asks for.
@@ -106,7 +110,7 @@ pub enum Happening<'a> {
     Overdue(&'a str),
     /// A request that deserves to be refused got another answer.
     Misjudged(&'a str),
-    /// A reload.
+    /// A reload, or rules of somebody took effect.
     Reloaded,
     /// The server's process died; so many batches were not durable.
     Crashed {
@@ -149,6 +153,8 @@ pub struct Standing {
     pub identity: String,
     /// Whom she watches, and the document that she saw last.
     pub watches: Option<(String, Option<Vec<u8>>)>,
+    /// She asks who watches her: whom she was told last, and whether they are active.
+    pub asks: Option<Option<Vec<(String, &'static str)>>>,
     /// The note that she publishes, and whether the server took it.
     pub publishes: Option<(u64, bool)>,
 }

@@ -10,6 +10,10 @@ use events::package::Source;
 use machine::settings::Handling;
 use machine::{Batch, Instant, Key, Now, Partition, Wall};
 
+use crate::document::user;
+use crate::plan::USERS;
+use crate::rules::{Gives, Rules, services_of};
+
 /// Whoever waits for something to lapse is given so long.
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
@@ -90,6 +94,8 @@ pub struct Dialog {
     pub watcher: String,
     /// Until when.
     pub lasts: Lasts,
+    /// It is to watchers.
+    pub winfo: bool,
     /// Its end was decided: only the last NOTIFY is missing.
     pub ending: bool,
 }
@@ -171,8 +177,10 @@ pub struct Model {
     /// What it would know after a crash.
     kept: State,
     pending: VecDeque<Pending>,
-    /// Each view that a presentity had, in order.
-    views: BTreeMap<String, Vec<Bytes>>,
+    /// Each view that a presentity had, whole and its services, in order.
+    views: BTreeMap<String, Vec<(Bytes, Bytes)>>,
+    /// The rules that presentities keep, and since when.
+    rules: BTreeMap<String, (Rules, Instant)>,
     /// `default_handling`; `None` before the first start.
     pub handling: Option<Handling>,
     /// When it changed last.
@@ -368,15 +376,54 @@ impl Model {
 
     /// What the rules give a watcher.
     pub fn decision(&self, presentity: &str, watcher: &str) -> Handling {
-        match self.handling {
-            _ if presentity == watcher => Handling::Allow,
-            handling => handling.unwrap_or(Handling::Allow),
+        if presentity == watcher {
+            return Handling::Allow;
         }
+        let ruled = self.gives(presentity, watcher).handling();
+        ruled.or(self.handling).unwrap_or(Handling::Allow)
+    }
+
+    /// What a presentity's rules say of a watcher.
+    pub fn gives(&self, presentity: &str, watcher: &str) -> Gives {
+        let number = (0..USERS).find(|number| user(*number) == watcher);
+        let rules = self.rules.get(presentity).filter(|_| presentity != watcher);
+        let gives = number.and_then(|number| rules?.0.get(usize::from(number)).copied());
+        gives.unwrap_or(Gives::Nothing)
+    }
+
+    /// The rules of a presentity take effect; whether they are others than before.
+    pub fn ruled(&mut self, at: Instant, presentity: &str, rules: Rules) -> bool {
+        if self
+            .rules
+            .get(presentity)
+            .is_some_and(|(known, _)| *known == rules)
+        {
+            return false;
+        }
+        self.rules.insert(presentity.to_owned(), (rules, at));
+        true
+    }
+
+    /// Since when what this presentity's watchers are given is what it is.
+    pub fn decided_since(&self, presentity: &str) -> Instant {
+        let ruled = self.rules.get(presentity).map(|(_, at)| *at);
+        ruled.unwrap_or_default().max(self.handling_since)
+    }
+
+    /// Who blocks somebody.
+    pub fn who_blocks(&self) -> Vec<(String, Rules)> {
+        let blocks = |(_, (rules, _)): &(&String, &(Rules, Instant))| rules.contains(&Gives::Block);
+        let all = self.rules.iter().filter(blocks);
+        all.map(|(presentity, (rules, _))| (presentity.clone(), *rules))
+            .collect()
     }
 
     /// What this watcher ends with.
     pub fn seen_by(&self, presentity: &str, watcher: &str) -> Bytes {
         match self.decision(presentity, watcher) {
+            Handling::Allow if self.gives(presentity, watcher) == Gives::Services => {
+                services_of(presentity, &self.view(presentity))
+            }
             Handling::Allow => self.view(presentity),
             _ => self.neutral(presentity),
         }
@@ -390,9 +437,10 @@ impl Model {
             let views = self
                 .views
                 .entry(presentity.clone())
-                .or_insert_with(|| vec![neutral]);
-            if views.last() != Some(&view) {
-                views.push(view);
+                .or_insert_with(|| vec![(neutral.clone(), neutral)]);
+            if views.last().is_none_or(|(last, _)| *last != view) {
+                let services = services_of(presentity, &view);
+                views.push((view, services));
                 self.changed_at = at;
             }
         }
@@ -403,7 +451,8 @@ impl Model {
         let Some(views) = self.views.get(presentity) else {
             return (index == 0 && self.neutral(presentity) == body).then_some(0);
         };
-        (index..views.len()).find(|index| views.get(*index).is_some_and(|view| view == body))
+        let says = |(whole, services): &(Bytes, Bytes)| whole == body || services == body;
+        (index..views.len()).find(|index| views.get(*index).is_some_and(says))
     }
 
     /// Everybody of whom anything is known.

@@ -1,5 +1,7 @@
 //! A person with the production agent: what she wants, what she sees, and what she does when it ends.
 
+use std::collections::BTreeMap;
+
 use agent::{Agent, End, Event, Hop, Publication, Start, Transport, UsageId};
 use events::publisher::Operation;
 use machine::Instant;
@@ -15,6 +17,15 @@ struct Watching {
     expires: u32,
     usage: Option<UsageId>,
     seen: Option<Vec<u8>>,
+}
+
+/// She wants to know who watches her.
+#[derive(Debug)]
+struct Asking {
+    expires: u32,
+    usage: Option<UsageId>,
+    /// By the server's name for each: who, and how it stands.
+    told: Option<BTreeMap<String, (String, &'static str)>>,
 }
 
 /// What she wants others to see.
@@ -39,6 +50,7 @@ pub(crate) struct Person {
     pub agent: Agent,
     watching: Option<Watching>,
     publishing: Option<Publishing>,
+    asking: Option<Asking>,
     /// She wants nothing any more.
     pub leaving: bool,
     notes: u64,
@@ -58,6 +70,7 @@ impl Person {
             agent,
             watching: None,
             publishing: None,
+            asking: None,
             leaving: false,
             notes: 1000 * number as u64,
         }
@@ -79,6 +92,18 @@ impl Person {
     pub(crate) fn unwatch(&mut self, now: Instant) {
         if let Some(usage) = self.watching.take().and_then(|watching| watching.usage) {
             self.agent.stop(now, usage);
+        }
+    }
+
+    /// She wants to know who watches her.
+    pub(crate) fn ask(&mut self, now: Instant, expires: u32) {
+        if self.asking.is_none() {
+            self.asking = Some(Asking {
+                expires,
+                usage: None,
+                told: None,
+            });
+            self.try_again(now);
         }
     }
 
@@ -141,6 +166,9 @@ impl Person {
         if let Some(publishing) = &mut self.publishing {
             (publishing.usage, publishing.taken) = (None, false);
         }
+        if let Some(asking) = &mut self.asking {
+            (asking.usage, asking.told) = (None, None);
+        }
         self.try_again(now);
     }
 
@@ -149,6 +177,7 @@ impl Person {
         self.leaving = true;
         self.unwatch(now);
         self.unpublish(now);
+        self.asking = None;
         self.agent.stop_all(now);
     }
 
@@ -163,6 +192,12 @@ impl Person {
             .filter(|watching| watching.usage.is_none())
         {
             watching.usage = Some(self.agent.watch(now, &watching.whom, watching.expires));
+        }
+        if let Some(asking) = self.asking.as_mut().filter(|each| each.usage.is_none()) {
+            let usage = self
+                .agent
+                .watch_watchers(now, &self.identity, asking.expires);
+            asking.usage = Some(usage);
         }
         if let Some(publishing) = self
             .publishing
@@ -199,6 +234,9 @@ impl Person {
                 {
                     watching.seen = (*phase != agent::Phase::Terminated).then(|| body.to_vec());
                 }
+                if let Some(asking) = self.asking_by(*usage) {
+                    asking.told.get_or_insert_default();
+                }
                 false
             }
             Event::Published {
@@ -225,13 +263,42 @@ impl Person {
                 }
                 false
             }
+            Event::Watcher {
+                usage,
+                id,
+                watcher,
+                status,
+                ..
+            } => {
+                if let Some(asking) = self.asking_by(*usage) {
+                    let told = asking.told.get_or_insert_default();
+                    match *status {
+                        "pending" | "active" => {
+                            told.insert(id.clone(), (watcher.clone(), status));
+                        }
+                        _ => {
+                            told.remove(id);
+                        }
+                    }
+                }
+                false
+            }
             Event::Ended { usage, end } => self.ended(*usage, end),
             _ => false,
         }
     }
 
+    fn asking_by(&mut self, usage: UsageId) -> Option<&mut Asking> {
+        let asking = self.asking.as_mut();
+        asking.filter(|each| each.usage == Some(usage))
+    }
+
     fn ended(&mut self, ended: UsageId, _end: &End) -> bool {
         let mut again = false;
+        if let Some(asking) = self.asking_by(ended) {
+            (asking.usage, asking.told) = (None, None);
+            again = true;
+        }
         if let Some(watching) = self
             .watching
             .as_mut()
@@ -260,6 +327,12 @@ impl Person {
                 .watching
                 .as_ref()
                 .map(|each| (each.whom.clone(), each.seen.clone())),
+            asks: self.asking.as_ref().map(|each| {
+                let told = each.told.as_ref()?;
+                let mut told: Vec<_> = told.values().cloned().collect();
+                told.sort_unstable();
+                Some(told)
+            }),
             publishes: self.publishing.as_ref().map(|each| (each.note, each.taken)),
         }
     }

@@ -7,6 +7,8 @@ use std::fmt;
 use machine::Random;
 use machine::settings::Handling;
 
+use crate::rules::{Gives, Rules};
+
 /// One story to be told by the world.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -52,6 +54,13 @@ pub enum Operation {
     },
     /// A person watches nobody any more.
     Unwatch(usize),
+    /// A person asks who watches her, from now on.
+    Ask {
+        /// Which person.
+        who: usize,
+        /// Seconds to ask for.
+        expires: u32,
+    },
     /// A person looks once.
     Fetch {
         /// Which person.
@@ -150,6 +159,13 @@ pub enum Operation {
         handling: Handling,
         /// `notify_interval_ms_min`.
         interval_ms: u32,
+    },
+    /// A presentity's rules change.
+    Rules {
+        /// Which presentity.
+        whom: u8,
+        /// What each user is given from now on.
+        rules: Rules,
     },
     /// Nothing passes between a peer and the server for a while.
     Cut {
@@ -343,7 +359,22 @@ impl Plan {
                 plan.operations.push((at, operation));
             }
         }
+        plan.somebody_asks();
         plan
+    }
+
+    /// Some ask who watches them. By chance of their own, so that what else happens is what it was.
+    fn somebody_asks(&mut self) {
+        let mut random = Random::new(self.seed ^ 0x3857_3858);
+        let last = self.operations.last().map_or(0, |(at, _)| *at);
+        for who in 0..self.people.len() {
+            if random.below(3) == 0 {
+                let expires = [60, 90, 600][random.below(3) as usize];
+                let at = random.below(last / 2 + 1);
+                self.operations.push((at, Operation::Ask { who, expires }));
+            }
+        }
+        self.operations.sort_by_key(|(at, _)| *at);
     }
 
     fn operation(&self, random: &mut Random) -> Operation {
@@ -353,6 +384,11 @@ impl Plan {
         let whom = random.below(u64::from(USERS)) as u8;
         let expires = [30, 60, 61, 90, 300, 600][random.below(6) as usize];
         let large = random.below(6) == 0;
+        if random.below(10) == 0 {
+            let mut gives = || Gives::ALL[random.below(Gives::ALL.len() as u64) as usize];
+            let rules = std::array::from_fn(|_| gives());
+            return Operation::Rules { whom, rules };
+        }
         match random.below(40) {
             0..5 => Operation::Watch { who, whom, expires },
             5 => Operation::Unwatch(who),

@@ -1,9 +1,11 @@
 //! The server: production shards on a disk in memory, its lives and its deaths.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use machine::settings::Settings;
+use machine::{DocumentName, DocumentWrite, StoredDocument};
 use machine::{Instant, Key, Now, Partitioner, Random, Wall};
 use shard::{Dispatch, Shard, Start};
 use store::{Memory, Observer, Store, StoreError};
@@ -71,6 +73,10 @@ impl Life {
 pub(crate) struct Server {
     /// The disk.
     pub disk: Memory,
+    /// The documents that their store holds for certain.
+    pub documents: BTreeMap<DocumentName, StoredDocument>,
+    /// Changes of documents that it was given, in order.
+    pub keeping: VecDeque<DocumentWrite>,
     /// The process, while there is one.
     pub life: Option<Life>,
     lives: u32,
@@ -89,6 +95,8 @@ impl Server {
         }
         Self {
             disk: Memory::by_hand(hash_key),
+            documents: BTreeMap::new(),
+            keeping: VecDeque::new(),
             life: None,
             lives: 0,
             wall_offset_ms: 0,
@@ -161,6 +169,13 @@ impl Server {
         if let Some(why) = unreadable {
             return Err(why);
         }
+        for (name, content) in &self.documents {
+            let owner = name.owner.as_deref().unwrap_or("global");
+            let owner = self.partitioner().partition(owner).shard(shards);
+            if let Some(shard) = all.get_mut(usize::from(owner)) {
+                shard.restore_document(name.clone(), content.clone());
+            }
+        }
         let durable = Arc::new(Reports::default());
         let store = recovered
             .start(Arc::clone(&durable) as Arc<dyn Observer>)
@@ -183,7 +198,23 @@ impl Server {
         let kept = self.random.clone().below(self.disk.pending() as u64 + 1);
         self.disk.crash(&mut self.random);
         self.life = None;
+        // The store of documents keeps a prefix too, whatever the other kept.
+        let kept_documents = self.random.below(self.keeping.len() as u64 + 1);
+        for _ in 0..kept_documents {
+            self.keep();
+        }
+        self.keeping.clear();
         kept
+    }
+
+    /// The store of documents has written its oldest change; what it was.
+    pub(crate) fn keep(&mut self) -> Option<DocumentWrite> {
+        let write = self.keeping.pop_front()?;
+        match &write.content {
+            Some(content) => drop(self.documents.insert(write.name.clone(), content.clone())),
+            None => drop(self.documents.remove(&write.name)),
+        }
+        Some(write)
     }
 
     /// The process ends in good order: everything submitted is durable.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use machine::Now;
 use machine::settings::Handling;
 use shard::{Destination, Flow, Output, Room, Send, Shard, Undeliverable};
-use sip::{Message, response_to};
+use sip::Message;
 
 use ladder::PointKind;
 
@@ -24,7 +24,7 @@ const STOP_MAX: Duration = Duration::from_secs(5);
 
 impl World {
     /// One input of one shard, and everything that comes of it.
-    fn turn(
+    pub(crate) fn turn(
         &mut self,
         shard: u16,
         message: Option<&Message<'_>>,
@@ -88,8 +88,10 @@ impl World {
                 }
             }
             Output::Send(send) => self.leave(shard, send),
-            // Nobody in this world asks for documents yet.
-            Output::Keep(_) | Output::Answered(_) => {}
+            Output::Keep(write) => self.keep(write),
+            Output::Answered(answer) => {
+                self.note(|| format!("  shard {shard}: document {}", answer.status));
+            }
             Output::Resolve(name) => {
                 let Some(life) = self.server.life.as_ref().map(|life| life.number) else {
                     return;
@@ -111,10 +113,7 @@ impl World {
     /// A message leaves the server, if nothing breaks it.
     fn leave(&mut self, shard: u16, send: Send) {
         let view = self.view_for(&send);
-        let original = send.clone();
-        let Some(send) = self.broken.spoil_send(send, view) else {
-            return self.pretend_answered(shard, &original);
-        };
+        let send = self.broken.spoil_send(send, view);
         if self.broken.leaves_unanswered(&send.head) {
             return;
         }
@@ -205,35 +204,13 @@ impl World {
 
     /// What everybody would see, for a server that tells everybody.
     fn view_for(&self, send: &Send) -> Option<Bytes> {
-        if self.broken.how != Breakage::TellsEverybody {
+        let tells = [Breakage::TellsEverybody, Breakage::TellsWhoWaits];
+        if !tells.contains(&self.broken.how) {
             return None;
         }
         let head = String::from_utf8_lossy(&send.head).into_owned();
         let from = head.lines().find_map(|line| line.strip_prefix("From: <"))?;
         Some(self.witness.model.view(from.split('>').next()?))
-    }
-
-    /// The shard takes a NOTIFY for answered that never left.
-    fn pretend_answered(&mut self, shard: u16, send: &Send) {
-        let Ok(notify) = Message::parse(&send.head) else {
-            return;
-        };
-        let mut out = Vec::new();
-        response_to(&mut out, &notify, 200, "", None, None).end(0);
-        let flow = Flow {
-            transport: machine::settings::Transport::Udp,
-            listener: machine::settings::ListenerId(0),
-            peer: address(0),
-            connection: None,
-        };
-        let life = self.server.life.as_ref().map_or(0, |life| life.number);
-        let event = Event::ToShard {
-            life,
-            shard,
-            flow,
-            bytes: out.into(),
-        };
-        self.schedule(Duration::from_millis(1), event);
     }
 
     /// The node's work: whose message is it, and by what way does it get there?
@@ -385,6 +362,7 @@ impl World {
     pub(crate) fn crash(&mut self) {
         let pending = self.server.disk.pending() as u64;
         let kept = self.server.crash();
+        let ruled = self.learn_rules();
         self.tally.crashes += 1;
         self.tally.batches_lost += pending - kept.min(pending);
         self.tally.batches_kept += kept;
@@ -392,7 +370,7 @@ impl World {
         self.draw(PointKind::Down, true, || {
             format!("dies; the disk keeps {kept} batches more")
         });
-        self.witness.crashed(self.at, kept);
+        self.witness.crashed(self.at, kept, ruled);
         self.close_all_connections();
     }
 
@@ -430,6 +408,10 @@ impl World {
         else {
             return;
         };
+        // What the store of documents was given it writes before the process ends.
+        while !self.server.keeping.is_empty() {
+            self.document_kept();
+        }
         self.every_shard(|machine, now| machine.end(now));
         self.server.close();
         self.note(|| {

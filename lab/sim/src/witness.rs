@@ -12,6 +12,7 @@ use sip::{Message, Name};
 use crate::checkers::{self, Checker};
 use crate::happening::{Happening, Notify, Request};
 use crate::model::{Change, Dialog, DialogId, Lasts, Model, RequestId};
+use crate::rules::Rules;
 
 /// The longest that the server's settings grant.
 const GRANTED_MAX: u32 = 600;
@@ -218,6 +219,7 @@ impl Witness {
                     presentity: presentity.to_string(),
                     watcher: watcher.to_string(),
                     lasts: self.lasts(turn, request),
+                    winfo: request.winfo,
                     ending: false,
                 };
                 changes.push(Change::Subscribed(request.dialog.clone(), dialog));
@@ -407,6 +409,7 @@ impl Witness {
             watcher: parties.map(|both| both.1.clone()),
             leg: format!("{dialog}|{}", notifier_tag(Some(message))),
             dialog,
+            winfo: is_winfo(message),
             cseq: message.cseq().ok()?.number,
             state: format!("{};{}", state.state, state.reason.unwrap_or_default()),
             body: message.body().to_vec(),
@@ -418,8 +421,8 @@ impl Witness {
         self.model.durable(shard, sequence);
     }
 
-    /// The process died; the disk kept so many batches.
-    pub(crate) fn crashed(&mut self, at: Instant, kept: u64) {
+    /// The process died; the disk kept so many batches, and rules of these of which no decision is on record.
+    pub(crate) fn crashed(&mut self, at: Instant, kept: u64, ruled: BTreeSet<String>) {
         let pending = self.model.pending();
         let partitions = self.model.crashed(kept);
         self.forget_life();
@@ -430,6 +433,7 @@ impl Witness {
         let undone: BTreeSet<String> = (self.parties.values())
             .filter(|(presentity, _)| is_among(presentity))
             .map(|(presentity, _)| presentity.clone())
+            .chain(ruled)
             .collect();
         let crashed = Happening::Crashed {
             pending,
@@ -464,6 +468,15 @@ impl Witness {
         let everybody = self.model.presentities();
         self.model.note_views(at, &everybody);
         self.tell(at, &Happening::Started { counts });
+    }
+
+    /// These rules of a presentity are on the disk; whether they are others than before.
+    pub(crate) fn ruled(&mut self, at: Instant, presentity: &str, rules: Rules) -> bool {
+        let others = self.model.ruled(at, presentity, rules);
+        if others {
+            self.tell(at, &Happening::Reloaded);
+        }
+        others
     }
 
     /// A reload.
@@ -522,11 +535,16 @@ fn read_request(message: &Message<'_>) -> Option<Request> {
             .flatten()
             .and_then(|contact| Some(contact.parsed().ok()?.host.to_owned())),
         dialog: format!("{}|{from_tag}", message.call_id().ok()?),
+        winfo: is_winfo(message),
         in_dialog: message.to().ok()?.tag().is_some(),
         expires: message.expires().ok()?,
         cseq: message.cseq().ok()?.number,
         again: false,
     })
+}
+
+fn is_winfo(message: &Message<'_>) -> bool {
+    message.header_text(Name::Event) == Some("presence.winfo")
 }
 
 /// A response to a NOTIFY: dialog, CSeq, status.

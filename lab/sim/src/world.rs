@@ -11,12 +11,14 @@ use machine::{Instant, Random};
 use shard::{ConnectionId, Flow, Undeliverable};
 
 use crate::breakage::{Breakage, Broken};
+use crate::document::user;
 use crate::happening::{Happening, Remains};
 use crate::network::{Connection, Link};
 use crate::odd::{AGAIN_MS, Odd};
 use crate::person::Person;
 use crate::picture::Picture;
 use crate::plan::{Operation, Plan};
+use crate::rules::Gives;
 use crate::server::Server;
 use crate::settings::settings;
 use crate::stage::Guest;
@@ -70,6 +72,8 @@ pub(crate) enum Event {
         shard: u16,
         sequence: u64,
     },
+    /// The store of documents has written its oldest change, or could not.
+    Kept { life: u32 },
     /// A name is found.
     Resolved { life: u32, shard: u16, name: String },
     /// The server's process starts.
@@ -158,6 +162,7 @@ pub struct World {
     pub(crate) slow_until: Instant,
     pub(crate) full_until: Instant,
     pub(crate) last_written: Instant,
+    pub(crate) last_kept: Instant,
     /// When the same bytes were sent first: what is older than a transaction is not carried.
     pub(crate) first_sent: BTreeMap<u64, Instant>,
     /// What proxies on the way will answer, and have answered.
@@ -207,6 +212,7 @@ impl World {
             slow_until: Instant::ZERO,
             full_until: Instant::ZERO,
             last_written: Instant::ZERO,
+            last_kept: Instant::ZERO,
             first_sent: BTreeMap::new(),
             refusals,
             refused: BTreeMap::new(),
@@ -280,6 +286,15 @@ impl World {
             handling => handling,
         };
         self.reload(handling, self.plan.interval_ms);
+        // Who wants to watch is to be let in by everybody's rules, too; one change of a presentity's is on its way at most.
+        self.advance(self.at + STILL);
+        for (presentity, rules) in self.witness.model.who_blocks() {
+            let opened = rules.map(|gives| match gives {
+                Gives::Block => Gives::Services,
+                gives => gives,
+            });
+            self.put_rules(&presentity, opened);
+        }
         self.advance(self.at + CALM);
         // What lapsed a moment ago may still be on its way to watchers.
         for _ in 0..40 {
@@ -507,6 +522,7 @@ impl World {
             } if self.is_alive(life) => {
                 self.shard_durable(shard, sequence);
             }
+            Event::Kept { life } if self.is_alive(life) => self.document_kept(),
             Event::Resolved { life, shard, name } if self.is_alive(life) => {
                 self.shard_resolved(shard, &name);
             }
@@ -530,6 +546,10 @@ impl World {
             }
             Operation::Unwatch(who) => {
                 self.people[who].unwatch(now);
+                who
+            }
+            Operation::Ask { who, expires } => {
+                self.people[who].ask(now, expires);
                 who
             }
             Operation::Fetch { who, whom } => {
@@ -626,6 +646,7 @@ impl World {
                 handling,
                 interval_ms,
             } => self.reload(handling, interval_ms),
+            Operation::Rules { whom, rules } => self.put_rules(&user(whom), rules),
             Operation::Cut { who, lasts_ms } => {
                 self.links[who].cut_until = self.at + Duration::from_millis(lasts_ms);
             }

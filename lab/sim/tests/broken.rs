@@ -6,7 +6,7 @@ use sim::{Breakage, Plan, checkers, run, shrink};
 const SEEDS: u64 = 60;
 
 /// Every way to be broken.
-const BREAKAGES: [Breakage; 15] = [
+const BREAKAGES: [Breakage; 19] = [
     Breakage::ForgetsPublications,
     Breakage::ForgetsSubscriptions,
     Breakage::SendsBeforeCommit,
@@ -16,12 +16,16 @@ const BREAKAGES: [Breakage; 15] = [
     Breakage::CountsBackwards,
     Breakage::TellsOldStates,
     Breakage::TellsEverybody,
+    Breakage::TellsWhoWaits,
+    Breakage::ReassuresPolitely,
     Breakage::ForgetsTheTime,
     Breakage::EndsTwice,
     Breakage::LeavesUnanswered,
     Breakage::KeepsEverything,
     Breakage::Misjudges,
     Breakage::GivesUp,
+    Breakage::HidesAWatcher,
+    Breakage::CountsWatchersByTwos,
 ];
 
 /// Whose promise that breaks.
@@ -37,12 +41,15 @@ const fn checker_of(breakage: Breakage) -> &'static str {
         Breakage::CountsBackwards => "sequence",
         Breakage::TellsOldStates => "order",
         Breakage::TellsEverybody => "privacy",
+        Breakage::TellsWhoWaits => "unseen",
+        Breakage::ReassuresPolitely => "polite",
         Breakage::ForgetsTheTime => "expiry",
         Breakage::EndsTwice => "terminal",
         Breakage::LeavesUnanswered => "transactions",
         Breakage::KeepsEverything => "gone",
         Breakage::Misjudges => "judgement",
         Breakage::GivesUp => "recovery",
+        Breakage::HidesAWatcher | Breakage::CountsWatchersByTwos => "watchers",
     }
 }
 
@@ -128,6 +135,16 @@ fn a_state_for_everybody() {
 }
 
 #[test]
+fn a_state_for_who_waits() {
+    is_caught(Breakage::TellsWhoWaits);
+}
+
+#[test]
+fn a_sign_of_life_for_who_is_politely_blocked() {
+    is_caught(Breakage::ReassuresPolitely);
+}
+
+#[test]
 fn a_late_expiry() {
     is_caught(Breakage::ForgetsTheTime);
 }
@@ -150,6 +167,16 @@ fn what_stays_on_disk() {
 #[test]
 fn a_client_that_gives_up() {
     is_caught(Breakage::GivesUp);
+}
+
+#[test]
+fn a_hidden_watcher() {
+    is_caught(Breakage::HidesAWatcher);
+}
+
+#[test]
+fn versions_with_gaps() {
+    is_caught(Breakage::CountsWatchersByTwos);
 }
 
 #[test]

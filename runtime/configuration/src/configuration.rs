@@ -117,6 +117,8 @@ pub enum Serves {
     Health,
     /// Users' documents.
     Xcap,
+    /// What operators ask; only where nobody from another machine reaches any listener.
+    Api,
 }
 
 /// What this process is to others.

@@ -209,7 +209,7 @@ const HTTP: &[Key] = &[
 const SERVES: Kind = Kind::Choice(&[
     ("health", true),
     ("xcap", true),
-    ("api", false),
+    ("api", true),
     ("metrics", false),
     ("console", false),
 ]);

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use shard::{DocumentAnswer, DocumentRequest};
+use documents::common_policy::Ruleset;
+use shard::{DocumentAnswer, DocumentRequest, Explained};
 use store::documents::Keeper;
 use tokio::sync::oneshot;
 
-use crate::mailbox::Notice;
+use crate::mailbox::{Explain, Mailbox, Notice};
 use crate::shared::{Shared, lock};
 
 impl Keeper for Shared {
@@ -61,17 +64,40 @@ impl Tickets {
 #[derive(Clone)]
 pub struct Documents(pub(crate) Arc<Shared>);
 
+/// How long a shard may take to explain.
+const EXPLAIN_SECONDS_MAX: Duration = Duration::from_secs(10);
+
 impl Documents {
-    /// Asks the shard whose documents these are. `None`: too many wait already. A dropped channel: the node is gone.
-    pub fn ask(&self, mut request: DocumentRequest) -> Option<oneshot::Receiver<DocumentAnswer>> {
+    /// Why a watcher (`None`: an anonymous one) sees what she sees of a presentity; with `rules`: by those, under that name, in place of
+    /// what is kept. Waits for the shard. `None`: the presentity is not served here, or the node is gone.
+    pub fn explain(
+        &self,
+        presentity: String,
+        watcher: Option<String>,
+        rules: Option<(String, Ruleset)>,
+    ) -> Option<Explained> {
+        let mailbox = self.mailbox(Some(&presentity))?;
+        let (reply, explained) = sync_channel(1);
+        mailbox.post(Notice::Explain(Box::new(Explain {
+            presentity,
+            watcher,
+            rules,
+            reply,
+        })));
+        explained.recv_timeout(EXPLAIN_SECONDS_MAX).ok().flatten()
+    }
+
+    fn mailbox(&self, owner: Option<&str>) -> Option<&Mailbox> {
         let shared = &self.0;
         let shards = u16::try_from(shared.mailboxes.len()).unwrap_or(u16::MAX);
-        let shard = shared
-            .partitioner
-            .partition(request.owner.as_deref().unwrap_or("global"))
-            .shard(shards);
-        let mailbox = shared.mailboxes.get(usize::from(shard))?;
-        let (ticket, answer) = shared.tickets.draw()?;
+        let partition = shared.partitioner.partition(owner.unwrap_or("global"));
+        shared.mailboxes.get(usize::from(partition.shard(shards)))
+    }
+
+    /// Asks the shard whose documents these are. `None`: too many wait already. A dropped channel: the node is gone.
+    pub fn ask(&self, mut request: DocumentRequest) -> Option<oneshot::Receiver<DocumentAnswer>> {
+        let mailbox = self.mailbox(request.owner.as_deref())?;
+        let (ticket, answer) = self.0.tickets.draw()?;
         request.ticket = ticket;
         mailbox.post(Notice::Document(Box::new(request)));
         Some(answer)

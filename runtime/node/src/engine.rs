@@ -3,9 +3,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use documents::common_policy::Ruleset;
 use machine::{Cause, DocumentName, Instant, Key, Now, StoredDocument};
 use shard::settings::Settings;
-use shard::{Counts, Dispatch, DocumentRequest, Flow, Output, Room, Shard, Start, Undeliverable};
+use shard::{
+    Counts, Dispatch, DocumentRequest, Explained, Flow, Output, Room, Shard, Start, Undeliverable,
+};
 use sip::Message;
 
 /// Which shard a message belongs to; the same answer on every thread.
@@ -20,6 +23,13 @@ pub(crate) trait Engine: Sized + 'static {
     fn restored(&mut self, now: Now);
     fn handle_document(&mut self, now: Now, request: DocumentRequest);
     fn handle_kept(&mut self, now: Now, sequence: u64, outcome: Result<(), String>);
+    fn explain(
+        &mut self,
+        now: Now,
+        presentity: &str,
+        watcher: Option<&str>,
+        instead: Option<(&str, &Ruleset)>,
+    ) -> Option<Explained>;
     fn handle_datagram(&mut self, now: Now, flow: &Flow, bytes: &[u8]);
     fn handle_oversized(&mut self, now: Now, flow: &Flow, head: &[u8], status: u16);
     fn handle_durable(&mut self, now: Now, sequence: u64);
@@ -67,6 +77,16 @@ impl Engine for Shard {
 
     fn handle_kept(&mut self, now: Now, sequence: u64, outcome: Result<(), String>) {
         self.handle_kept(now, sequence, outcome)
+    }
+
+    fn explain(
+        &mut self,
+        now: Now,
+        presentity: &str,
+        watcher: Option<&str>,
+        instead: Option<(&str, &Ruleset)>,
+    ) -> Option<Explained> {
+        self.explain(now, presentity, watcher, instead)
     }
 
     fn handle_datagram(&mut self, now: Now, flow: &Flow, bytes: &[u8]) {

@@ -9,11 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use documents::common_policy::Ruleset;
 use machine::settings::{Listener, Settings, Transport};
 use machine::{
     Batch, Cause, DocumentName, Instant, Key, Now, Op, Partition, Random, Record, StoredDocument,
 };
-use shard::{Counts, Destination, DocumentRequest, Flow, Output, Room, Send, Undeliverable};
+use shard::{
+    Counts, Destination, DocumentRequest, Explained, Flow, Output, Room, Send, Undeliverable,
+};
 use store::Memory;
 use store::documents::MemoryDocuments;
 
@@ -202,6 +205,16 @@ impl Engine for Fake {
     fn handle_document(&mut self, _: Now, _: DocumentRequest) {}
 
     fn handle_kept(&mut self, _: Now, _: u64, _: Result<(), String>) {}
+
+    fn explain(
+        &mut self,
+        _: Now,
+        _: &str,
+        _: Option<&str>,
+        _: Option<(&str, &Ruleset)>,
+    ) -> Option<Explained> {
+        None
+    }
 
     fn handle_datagram(&mut self, now: Now, flow: &Flow, bytes: &[u8]) {
         self.now = now;

@@ -238,6 +238,14 @@ impl<E: Engine> Thread<E> {
             }
             Notice::Document(request) => self.engine.handle_document(now, *request),
             Notice::Kept { sequence, outcome } => self.engine.handle_kept(now, sequence, outcome),
+            Notice::Explain(asked) => {
+                let rules = asked.rules.as_ref();
+                let rules = rules.map(|(name, ruleset)| (name.as_str(), ruleset));
+                let watcher = asked.watcher.as_deref();
+                let explained = self.engine.explain(now, &asked.presentity, watcher, rules);
+                // Who asked may have given up.
+                let _ = asked.reply.try_send(explained);
+            }
             Notice::Room(room) => self.engine.handle_room(room),
             Notice::Order { order, number } => {
                 match order {

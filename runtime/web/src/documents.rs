@@ -208,7 +208,7 @@ async fn answer(
 }
 
 /// A page of elsewhere has no business here, nor a name that somebody made to mean this machine (DNS rebinding).
-fn check_origin(
+pub(crate) fn check_origin(
     headers: &HeaderMap,
     target_host: Option<&str>,
     is_ours: impl Fn(&str) -> bool,
@@ -238,7 +238,7 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-fn is_loopback(host: &str) -> bool {
+pub(crate) fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
         || host
             .parse::<IpAddr>()

@@ -13,6 +13,6 @@ mod socket;
 pub use administration::{Administration, Refusal};
 pub use client::{Answer, Call, CallError, Target, call, carry_out};
 pub use documents::{Asked, Claim, Documents, Told, Unidentified, with_documents};
-pub use routes::{admin_routes, health_routes, no_routes};
+pub use routes::{admin_routes, api_routes, health_routes, no_routes};
 pub use server::{CONNECTIONS_MAX, Listening, listen, serve};
 pub use socket::{AdminSocket, SOCKET_NAME};

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
+use crate::documents::{check_origin, is_loopback};
 use crate::{Administration, Refusal};
 
 /// No request of ours has a body worth mentioning. Beyond it: 413.
@@ -40,7 +42,76 @@ pub fn admin_routes(asked: Asked) -> Router {
             "/api/v1/users/{aor}",
             get(user).put(put_user).delete(remove_user),
         );
-    bounded(health().merge(api)).with_state(asked)
+    bounded(health().merge(api).merge(questions())).with_state(asked)
+}
+
+/// What of the API is answered on a listener that only this machine reaches: to its own people, not to pages of elsewhere, and not
+/// to what a proxy hands on.
+pub fn api_routes(asked: Asked) -> Router {
+    let questions = questions().layer(middleware::from_fn(only_local));
+    bounded(questions).with_state(asked)
+}
+
+fn questions() -> Router<Asked> {
+    Router::new().route(
+        "/api/v1/presentities/{aor}/explain",
+        get(explain).post(explain_by),
+    )
+}
+
+async fn only_local(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let forwarded = [
+        "forwarded",
+        "via",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-real-ip",
+    ];
+    if forwarded.iter().any(|name| headers.contains_key(*name)) {
+        return refused(&Refusal::new(
+            401,
+            "Unauthorized",
+            "what a proxy hands on needs a token, and tokens are not built yet",
+        ));
+    }
+    match check_origin(headers, request.uri().host(), is_loopback) {
+        Ok(()) => next.run(request).await,
+        Err((status, title, detail)) => refused(&Refusal::new(status, title, detail)),
+    }
+}
+
+async fn explain(State(asked): State<Asked>, Path(aor): Path<String>, uri: Uri) -> Response {
+    explained(asked, aor, &uri, None).await
+}
+
+async fn explain_by(
+    State(asked): State<Asked>,
+    Path(aor): Path<String>,
+    uri: Uri,
+    body: Bytes,
+) -> Response {
+    explained(asked, aor, &uri, Some(body)).await
+}
+
+async fn explained(asked: Asked, aor: String, uri: &Uri, rules: Option<Bytes>) -> Response {
+    let pairs = uri.query().unwrap_or_default().split('&');
+    let watcher = pairs
+        .filter_map(|pair| pair.strip_prefix("watcher="))
+        .next();
+    let watcher =
+        watcher.map(|watcher| percent_decode_str(watcher).decode_utf8_lossy().into_owned());
+    let Some(watcher) = watcher.filter(|watcher| !watcher.is_empty()) else {
+        return refused(&Refusal::new(
+            400,
+            "Bad Request",
+            "about whom? ?watcher=sip:bob@example.com, or anonymous",
+        ));
+    };
+    ask(asked, move |asked| {
+        asked.explain(&aor, &watcher, rules.as_deref())
+    })
+    .await
 }
 
 fn health() -> Router<Asked> {

@@ -85,6 +85,16 @@ impl Administration for Shelf {
         Ok(Value::Null)
     }
 
+    fn explain(
+        &self,
+        presentity: &str,
+        watcher: &str,
+        rules: Option<&[u8]>,
+    ) -> Result<Value, Refusal> {
+        let rules = rules.map(|rules| String::from_utf8_lossy(rules).into_owned());
+        Ok(serde_json::json!([presentity, watcher, rules]))
+    }
+
     fn drain(&self) -> Result<Value, Refusal> {
         Ok(Value::Null)
     }

@@ -60,6 +60,16 @@ impl Administration for Asked {
         Err(Refusal::new(404, "Not Found", format!("{aor} is nobody")))
     }
 
+    fn explain(
+        &self,
+        presentity: &str,
+        watcher: &str,
+        rules: Option<&[u8]>,
+    ) -> Result<Value, Refusal> {
+        let rules = rules.map(|rules| String::from_utf8_lossy(rules).into_owned());
+        Ok(serde_json::json!([presentity, watcher, rules]))
+    }
+
     fn drain(&self) -> Result<Value, Refusal> {
         self.drains.fetch_add(1, Ordering::SeqCst);
         Ok(json!({ "draining": true }))

@@ -1,4 +1,4 @@
-//! `tidings rules explain`: the decision about one watcher, by rules that are not stored yet.
+//! `tidings rules explain`: the decision about one watcher, by the rules that are stored, or by others.
 
 use std::path::{Path, PathBuf};
 
@@ -9,22 +9,24 @@ use documents::pres_rules::SubHandling;
 use documents::schema::usages::{GLOBALS, RULESET};
 use machine::Wall;
 use presence::authorization::{
-    Asking, Decision, Document, Listed, Lists, RuleSaid, Withheld, decide, shown, sphere,
+    Asking, Decision, Document, Listed, Lists, Withheld, decide, shown, sphere,
 };
 use presence::composition::neutral;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::client_options::{Aor, BOUNDS, ClientOptions};
 use crate::exit;
+use crate::explained::{self, Outcome};
 use crate::fetch;
 use crate::terminal::{Terminal, clean};
+use crate::xcap::{Server, in_words};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// About whom: an address, or `anonymous`
     #[arg(value_name = "WATCHER")]
     watcher: String,
-    /// The rules: a document as it would be stored
+    /// By these rules: a document as it would be stored. Without it: the server's own answer
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
     /// What is published; without it the server is asked for all that she publishes
@@ -56,11 +58,6 @@ pub(crate) fn run(arguments: &Arguments) -> u8 {
 
 fn explain(arguments: &Arguments, terminal: &mut Terminal, clock: Clock) -> Result<(), Refusal> {
     let usage = |why: String| (exit::USAGE, why);
-    let Some(file) = &arguments.rules else {
-        return Err(usage(
-            "rules explain without --rules FILE: not built yet".to_owned(),
-        ));
-    };
     let watcher = match arguments.watcher.as_str() {
         "anonymous" => None,
         text => {
@@ -74,6 +71,9 @@ fn explain(arguments: &Arguments, terminal: &mut Terminal, clock: Clock) -> Resu
                 "--as AOR is missing: whose rules? --as alice@example.com".to_owned(),
             ));
         }
+    };
+    let Some(file) = &arguments.rules else {
+        return by_server(arguments, terminal, watcher.as_ref(), &itself);
     };
     let ruleset = read_rules(file).map_err(usage)?;
     let document = match &arguments.pidf {
@@ -105,13 +105,46 @@ fn explain(arguments: &Arguments, terminal: &mut Terminal, clock: Clock) -> Resu
     );
     let seen = Seen::of(&decision, &presence, &itself.uri);
     let shown = watcher.map_or_else(|| "anonymous".to_owned(), |aor| aor.shown);
+    let explained = explained::as_json(&Outcome {
+        watcher: &shown,
+        decision: &decision,
+        default: None,
+        is_presentity: false,
+        published: None,
+        seen: seen.document.as_deref(),
+        withheld: &seen.withheld,
+    });
+    tell(arguments, terminal, &explained);
+    Ok(())
+}
+
+fn tell(arguments: &Arguments, terminal: &mut Terminal, explained: &Value) {
     if arguments.json {
-        terminal.data(&as_json(&shown, &decision, &seen).to_string());
+        terminal.data(&explained.to_string());
     } else {
-        in_words(&shown, &decision, &seen)
+        explained::in_words(explained)
             .iter()
             .for_each(|line| terminal.data(line));
     }
+}
+
+/// By the rules that are stored, what is published, and everything else that the server knows.
+fn by_server(
+    arguments: &Arguments,
+    terminal: &mut Terminal,
+    watcher: Option<&Aor>,
+    itself: &Aor,
+) -> Result<(), Refusal> {
+    let server = Server::of(&arguments.options)?;
+    let watcher = watcher.map_or("anonymous", |aor| aor.uri.as_str());
+    let answer = server.explain(&itself.uri, watcher)?;
+    if answer.status != 200 {
+        let body = String::from_utf8_lossy(&answer.body);
+        return Err((exit::REFUSED, in_words(answer.status, &body)));
+    }
+    let explained = serde_json::from_slice(&answer.body)
+        .map_err(|error| (exit::FAILED, format!("the answer is no JSON: {error}")))?;
+    tell(arguments, terminal, &explained);
     Ok(())
 }
 
@@ -176,115 +209,4 @@ impl Seen {
         };
         Self { document, withheld }
     }
-}
-
-/// What comes of it, in a few words.
-const fn meaning(handling: Option<SubHandling>) -> &'static str {
-    match handling {
-        Some(SubHandling::Allow) => "sees what is granted",
-        Some(SubHandling::PoliteBlock) => "sees somebody who is not there",
-        Some(SubHandling::Confirm) => "sees nothing until it is decided",
-        Some(SubHandling::Block) => "is refused",
-        None => "no rule applies: the server's default_handling decides",
-    }
-}
-
-fn handling(decision: &Decision) -> &'static str {
-    decision.handling.map_or("default", SubHandling::name)
-}
-
-fn in_words(watcher: &str, decision: &Decision, seen: &Seen) -> Vec<String> {
-    let mut lines = vec![format!(
-        "{:<14} {}: {}",
-        handling(decision),
-        clean(watcher),
-        meaning(decision.handling)
-    )];
-    lines.extend(decision.rules.iter().map(rule_in_words));
-    if let Some(until) = decision.until {
-        lines.push(format!(
-            "until          {}",
-            documents::timestamp::format(until)
-        ));
-    }
-    if let Some(document) = &seen.document {
-        lines.push("sees".to_owned());
-        let text = String::from_utf8_lossy(document);
-        lines.extend(text.lines().map(|line| format!("  {}", clean(line))));
-    }
-    if !seen.withheld.is_empty() {
-        lines.push("withheld".to_owned());
-    }
-    for Withheld { of, what, missing } in &seen.withheld {
-        let of = if of.is_empty() {
-            String::new()
-        } else {
-            format!(" of {of}")
-        };
-        lines.push(format!(
-            "  {} for want of {}",
-            clean(&format!("{what}{of}")),
-            clean(missing)
-        ));
-    }
-    lines
-}
-
-fn rule_in_words(rule: &RuleSaid) -> String {
-    let conditions: Vec<String> = rule
-        .conditions
-        .iter()
-        .map(|condition| {
-            let mark = if condition.is { "" } else { "not " };
-            clean(&format!(
-                "{mark}{} ({})",
-                condition.condition, condition.why
-            ))
-        })
-        .collect();
-    let verdict = match (rule.applies, rule.is_overruled) {
-        (true, _) => format!("applies: {}", rule.handling.unwrap_or_default().name()),
-        (_, true) => "gives way to a rule that means her more closely".to_owned(),
-        _ => "does not apply".to_owned(),
-    };
-    let conditions = if conditions.is_empty() {
-        "no conditions".to_owned()
-    } else {
-        conditions.join(", ")
-    };
-    format!("  rule {:<8} {verdict}; {conditions}", clean(&rule.id))
-}
-
-fn as_json(watcher: &str, decision: &Decision, seen: &Seen) -> Value {
-    let rules: Vec<Value> = decision
-        .rules
-        .iter()
-        .map(|rule| {
-            json!({
-                "document": rule.document,
-                "id": rule.id,
-                "applies": rule.applies,
-                "overruled": rule.is_overruled,
-                "handling": rule.handling.map(SubHandling::name),
-                "conditions": rule.conditions.iter().map(|condition| json!({
-                    "condition": condition.condition,
-                    "fulfilled": condition.is,
-                    "why": condition.why,
-                })).collect::<Vec<_>>(),
-            })
-        })
-        .collect();
-    let withheld: Vec<Value> = seen
-        .withheld
-        .iter()
-        .map(|withheld| json!({ "of": withheld.of, "what": withheld.what, "missing": withheld.missing }))
-        .collect();
-    json!({
-        "watcher": watcher,
-        "handling": handling(decision),
-        "rules": rules,
-        "until": decision.until.map(documents::timestamp::format),
-        "sees": seen.document.as_deref().map(String::from_utf8_lossy),
-        "withheld": withheld,
-    })
 }

@@ -6,11 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use authentication::{Failures, NONCES_MAX, Refused, Replay};
 use configuration::Configuration;
+use documents::common_policy::Ruleset;
+use documents::schema::usages::{GLOBALS, RULESET};
 use node::Clock;
-use shard::settings::{Digest, Root, Settings};
+use serde_json::Value;
+use shard::settings::{Digest, Handling, Root, Settings};
 use shard::{Directory, DocumentRequest};
 use sip::Uri;
-use web::{Asked, Claim, Told, Unidentified};
+use web::{Asked, Claim, Refusal, Told, Unidentified};
+use xml::Bounds;
+
+use crate::explained::{Outcome, as_json};
 
 /// Asks the node's shards, once it runs.
 pub(crate) struct Documents {
@@ -92,15 +98,7 @@ impl Current {
 
     /// RFC 4825 §5.5 leaves the form of an XUI open: `sip:alice@example.com`, `tel:+1…`, or either without its scheme.
     fn canonical(&self, xui: &str) -> Option<String> {
-        let has_scheme = ["sip:", "sips:", "tel:"].iter().any(|scheme| {
-            xui.get(..scheme.len())
-                .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-        });
-        let uri = match xui {
-            _ if has_scheme => xui.to_owned(),
-            _ if xui.starts_with('+') && !xui.contains('@') => format!("tel:{xui}"),
-            _ => format!("sip:{xui}"),
-        };
+        let uri = with_scheme(xui);
         let canonical = self.directory.canonical(&Uri::parse(&uri).ok()?)?;
         self.directory.domain(&canonical).map(|_| canonical)
     }
@@ -113,6 +111,71 @@ impl Current {
 }
 
 impl Documents {
+    /// Why a watcher sees what she sees.
+    pub(crate) fn explain(
+        &self,
+        presentity: &str,
+        watcher: &str,
+        rules: Option<&[u8]>,
+    ) -> Result<Value, Refusal> {
+        let current = self.current();
+        let unknown = || Refusal::new(404, "Not Found", format!("{presentity} is no user here"));
+        let entity = current.canonical(presentity).ok_or_else(unknown)?;
+        let about = match watcher {
+            "anonymous" => None,
+            text => {
+                let uri = with_scheme(text);
+                let canonical = Uri::parse(&uri)
+                    .ok()
+                    .and_then(|uri| current.directory.canonical(&uri));
+                Some(canonical.ok_or_else(|| {
+                    Refusal::new(
+                        400,
+                        "Bad Request",
+                        format!("{text} is no address, nor anonymous"),
+                    )
+                })?)
+            }
+        };
+        let rules = rules
+            .map(|bytes| read_rules(bytes, &current.settings))
+            .transpose();
+        let rules = rules.map_err(|why| Refusal::new(422, "Unprocessable Content", why))?;
+        let node = self
+            .node
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let shown = about.clone().unwrap_or_else(|| "anonymous".to_owned());
+        let explained = node
+            .and_then(|node| {
+                let rules = rules.map(|ruleset| ("the rules that were sent".to_owned(), ruleset));
+                node.explain(entity.clone(), about, rules)
+            })
+            .ok_or_else(unknown)?;
+        let mut value = as_json(&Outcome {
+            watcher: shown.strip_prefix("sip:").unwrap_or(&shown),
+            decision: &explained.decision,
+            default: Some(match explained.handling {
+                Handling::Allow => "allow",
+                Handling::Confirm => "confirm",
+                Handling::PoliteBlock => "polite-block",
+                Handling::Block => "block",
+            }),
+            is_presentity: explained.is_presentity,
+            published: Some(&explained.whole),
+            seen: explained.seen.as_deref(),
+            withheld: &explained.withheld,
+        });
+        let identity = &current.settings.identity;
+        let mut sources = vec!["what a trusted peer asserts"];
+        sources.extend(identity.digest.is_some().then_some("Digest"));
+        sources.extend(identity.from_is_identity.then_some("From"));
+        value["presentity"] = entity.into();
+        value["identity_from"] = sources.into();
+        Ok(value)
+    }
+
     /// RFC 7616: who asks proves it.
     fn proved(
         &self,
@@ -308,4 +371,27 @@ impl web::Documents for Documents {
             }
         })
     }
+}
+
+fn with_scheme(text: &str) -> String {
+    let has_scheme = ["sip:", "sips:", "tel:"].iter().any(|scheme| {
+        text.get(..scheme.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    });
+    match text {
+        _ if has_scheme => text.to_owned(),
+        _ if text.starts_with('+') && !text.contains('@') => format!("tel:{text}"),
+        _ => format!("sip:{text}"),
+    }
+}
+
+/// The rules, if they could be stored.
+fn read_rules(bytes: &[u8], settings: &Settings) -> Result<Ruleset, String> {
+    let bounds = Bounds {
+        depth_max: settings.limits.xml_depth_max,
+        nodes_max: settings.limits.xml_nodes_max,
+    };
+    let root = xml::read(bytes, &bounds).map_err(|malformed| malformed.to_string())?;
+    documents::schema::check(&root, &RULESET, GLOBALS).map_err(|invalid| invalid.to_string())?;
+    Ruleset::read(bytes, &bounds).map_err(|unreadable| unreadable.to_string())
 }

@@ -269,12 +269,17 @@ fn spawn_web(
     socket: &mut AdminSocket,
     running: &Arc<Running>,
 ) {
+    // Tokens are not built yet: the API is there as long as nobody from another machine is.
+    let is_local = running.is_loopback_only();
     for (listening, serves) in http {
         let health = serves.contains(&Serves::Health);
         let mut routes = match health {
             true => web::health_routes(running.clone()),
             false => web::no_routes(running.clone()),
         };
+        if serves.contains(&Serves::Api) && is_local {
+            routes = web::api_routes(running.clone()).merge(routes.reset_fallback());
+        }
         if serves.contains(&Serves::Xcap) && running.documents.is_served() {
             routes = web::with_documents(routes, running.documents.clone());
         }

@@ -101,6 +101,10 @@ impl Running {
         }
     }
 
+    pub(crate) fn is_loopback_only(&self) -> bool {
+        self.began.is_loopback_only()
+    }
+
     /// The node takes requests.
     pub(crate) fn begin(&self, node: Node) {
         let listeners = node
@@ -349,6 +353,15 @@ impl Administration for Running {
         }
         tracing::info!(aor, "a user was removed");
         Ok(json!({ "removed": aor }))
+    }
+
+    fn explain(
+        &self,
+        presentity: &str,
+        watcher: &str,
+        rules: Option<&[u8]>,
+    ) -> Result<Value, Refusal> {
+        self.documents.explain(presentity, watcher, rules)
     }
 
     fn drain(&self) -> Result<Value, Refusal> {

@@ -103,6 +103,9 @@ pub struct World {
     pub keeping: VecDeque<DocumentWrite>,
     /// What requests for documents were answered.
     pub answered: Vec<DocumentAnswer>,
+    /// Bodies as they left, where somebody compares them.
+    pub bodies: Vec<bytes::Bytes>,
+    pub keep_bodies: bool,
     /// Whether documents become durable at once.
     pub keeps: bool,
     /// Whether batches become durable at once.
@@ -180,6 +183,8 @@ impl World {
             kept: BTreeMap::new(),
             keeping: VecDeque::new(),
             answered: Vec::new(),
+            bodies: Vec::new(),
+            keep_bodies: false,
             keeps: true,
             prompt: true,
             sent: Vec::new(),
@@ -245,13 +250,18 @@ impl World {
                 busy = true;
                 match output {
                     Output::Commit(batch) => self.pending.push(batch),
-                    Output::Send(send) => self.sent.push(Sent {
-                        to: send.to,
-                        head: String::from_utf8(send.head).unwrap(),
-                        body: String::from_utf8(send.body.to_vec()).unwrap(),
-                        token: send.token,
-                        cause: send.cause,
-                    }),
+                    Output::Send(send) => {
+                        self.sent.push(Sent {
+                            to: send.to,
+                            head: String::from_utf8(send.head).unwrap(),
+                            body: String::from_utf8(send.body.to_vec()).unwrap(),
+                            token: send.token,
+                            cause: send.cause,
+                        });
+                        if self.keep_bodies {
+                            self.bodies.push(send.body);
+                        }
+                    }
                     Output::Keep(write) => self.keeping.push_back(write),
                     Output::Answered(answer) => self.answered.push(answer),
                     Output::Resolve(name) => self.resolves.push(name),

@@ -8,11 +8,14 @@ mod judgement;
 mod news;
 mod once;
 mod order;
+mod polite;
 mod privacy;
 mod recovery;
 mod sequence;
 mod terminal;
 mod transactions;
+mod unseen;
+mod watchers;
 
 use machine::Instant;
 
@@ -37,6 +40,8 @@ pub fn all() -> Vec<Box<dyn Checker>> {
         Box::<sequence::Sequence>::default(),
         Box::<order::Order>::default(),
         Box::<privacy::Privacy>::default(),
+        Box::<unseen::Unseen>::default(),
+        Box::<polite::Polite>::default(),
         Box::<news::News>::default(),
         Box::<terminal::Terminal>::default(),
         Box::<expiry::Expiry>::default(),
@@ -44,6 +49,7 @@ pub fn all() -> Vec<Box<dyn Checker>> {
         Box::<transactions::Transactions>::default(),
         Box::<recovery::Recovery>::default(),
         Box::<final_view::FinalView>::default(),
+        Box::<watchers::Watchers>::default(),
         Box::<gone::Gone>::default(),
     ]
 }

@@ -83,7 +83,9 @@ impl News {
         // A subscription of which its watcher never heard, and that the disk has nevertheless.
         let unheard = model.live.dialogs.iter().filter(|(id, dialog)| {
             let leg = self.dialogs.range(format!("{id}|")..).next();
-            !dialog.ending && !leg.is_some_and(|(leg, _)| leg.starts_with(id.as_str()))
+            !dialog.ending
+                && !dialog.winfo
+                && !leg.is_some_and(|(leg, _)| leg.starts_with(id.as_str()))
         });
         let unheard = unheard.map(|(_, dialog)| Some(dialog.presentity.clone()));
         let unsettled: BTreeSet<Option<String>> = self
@@ -120,6 +122,8 @@ impl Checker for News {
 
     fn see(&mut self, at: Instant, happening: &Happening<'_>, model: &Model) -> Result<(), String> {
         match happening {
+            // Each of a winfo subscription says something of its own.
+            Happening::Notified(notify) if notify.winfo => {}
             Happening::Notified(notify) => return self.notified(notify),
             Happening::Answered {
                 request,
@@ -127,6 +131,7 @@ impl Checker for News {
                 tag,
                 ..
             } if request.method == "SUBSCRIBE"
+                && !request.winfo
                 && self.granted.insert(request.id.clone(), ()).is_none() =>
             {
                 let track = self

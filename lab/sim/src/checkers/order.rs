@@ -34,6 +34,9 @@ impl Checker for Order {
         let Happening::Notified(notify) = happening else {
             return Ok(());
         };
+        if notify.winfo {
+            return Ok(());
+        }
         let (Some(presentity), Some(watcher)) = (&notify.presentity, &notify.watcher) else {
             return Ok(());
         };

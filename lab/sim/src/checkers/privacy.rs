@@ -32,6 +32,9 @@ impl Checker for Privacy {
         let Happening::Notified(notify) = happening else {
             return Ok(());
         };
+        if notify.winfo {
+            return Ok(());
+        }
         let (Some(presentity), Some(watcher)) = (&notify.presentity, &notify.watcher) else {
             return Ok(());
         };
@@ -41,7 +44,7 @@ impl Checker for Privacy {
         }
         let may = model.decision(presentity, watcher) == Handling::Allow;
         let hidden = notify.body.is_empty() || notify.body == model.neutral(presentity);
-        if may || hidden || at < model.handling_since + COMMIT_MAX {
+        if may || hidden || at < model.decided_since(presentity) + COMMIT_MAX {
             return Ok(());
         }
         Err(format!(

@@ -220,7 +220,7 @@ impl Reader<'_> {
             return (
                 vec![HttpBind {
                     address,
-                    serves: serves_all(),
+                    serves: serves_all(address),
                 }],
                 Vec::new(),
             );
@@ -242,11 +242,15 @@ impl Reader<'_> {
                 self.say(item.problem("serves nothing; write: serves = [\"health\"]"));
             }
             let served = match &serves {
-                None => serves_all(),
+                None => Vec::new(),
                 Some(item) => {
                     let names = item.elements();
                     let named = |name| names.iter().any(|item| item.string() == Some(name));
-                    let all = [("health", Serves::Health), ("xcap", Serves::Xcap)];
+                    let all = [
+                        ("health", Serves::Health),
+                        ("xcap", Serves::Xcap),
+                        ("api", Serves::Api),
+                    ];
                     let named = all.into_iter().filter(|(name, _)| named(name));
                     named.map(|(_, serves)| serves).collect()
                 }
@@ -261,7 +265,10 @@ impl Reader<'_> {
                 });
                 binds.push(HttpBind {
                     address,
-                    serves: served.clone(),
+                    serves: match serves.is_some() {
+                        true => served.clone(),
+                        false => serves_all(address),
+                    },
                 });
             }
         }
@@ -337,7 +344,11 @@ impl Reader<'_> {
     }
 }
 
-/// The short form serves all that is built.
-fn serves_all() -> Vec<Serves> {
-    vec![Serves::Health, Serves::Xcap]
+/// The short form: on loopback all that is built, else what is for everybody.
+fn serves_all(address: SocketAddr) -> Vec<Serves> {
+    let mut all = vec![Serves::Health, Serves::Xcap];
+    if address.ip().to_canonical().is_loopback() {
+        all.push(Serves::Api);
+    }
+    all
 }
