@@ -190,11 +190,12 @@ impl EventState {
             + sights.sum::<usize>()
     }
 
-    /// The names of the packages, for Allow-Events (RFC 6665 §8.2.2), those with a template under their whole names.
+    /// The names of the packages, for Allow-Events (RFC 6665 §8.2.2: packages, not templates).
     pub fn allow_events(&self) -> String {
         self.packages
             .iter()
             .map(|package| package.name)
+            .filter(|name| !name.contains('.'))
             .collect::<Vec<_>>()
             .join(", ")
     }

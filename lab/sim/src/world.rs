@@ -286,14 +286,16 @@ impl World {
             handling => handling,
         };
         self.reload(handling, self.plan.interval_ms);
-        // Who wants to watch is to be let in by everybody's rules, too; one change of a presentity's is on its way at most.
-        self.advance(self.at + STILL);
-        for (presentity, rules) in self.witness.model.who_blocks() {
-            let opened = rules.map(|gives| match gives {
-                Gives::Block => Gives::Services,
-                gives => gives,
-            });
-            self.put_rules(&presentity, opened);
+        // Who wants to watch is to be let in by everybody's rules, too. A server that was about to stop takes no rules.
+        for _ in 0..20 {
+            self.advance(self.at + STILL);
+            for (presentity, rules) in self.witness.model.who_blocks() {
+                let opened = rules.map(|gives| match gives {
+                    Gives::Block => Gives::Services,
+                    gives => gives,
+                });
+                self.put_rules(&presentity, opened);
+            }
         }
         self.advance(self.at + CALM);
         // What lapsed a moment ago may still be on its way to watchers.

@@ -66,11 +66,7 @@ fn the_documentation_shows_what_a_run_draws() {
 fn a_broken_server_does_not_follow_the_flows() {
     let flows = builtin().unwrap_or_else(|problem| panic!("{problem}"));
     let cases = [
-        (
-            "PS-1.0-int-M-0100",
-            Breakage::SkipsWatchers,
-            "no NOTIFY came to watcher",
-        ),
+        ("PS-1.0-int-M-0100", Breakage::SkipsWatchers, "is not there"),
         (
             "PS-1.0-int-M-0100",
             Breakage::CountsBackwards,

@@ -107,7 +107,7 @@ impl Node {
 
     pub(crate) fn start_with<E: Engine>(start: Start) -> Result<Self, StartError> {
         let Start {
-            mut settings,
+            settings,
             shards,
             io_threads,
             mut store,
@@ -118,10 +118,7 @@ impl Node {
         } = start;
         let shards = start::number_of_shards(shards);
         let (bound, unanswered_max) = start::take_sockets(&settings.listeners, shards)?;
-        settings.listeners.clone_from(&bound.listeners);
-        settings.number = settings.number.max(1);
-        let settings = Arc::new(settings);
-
+        let settings = begun(settings, &bound.listeners);
         let identity = store.identity();
         let io = IoThreads::new(io_threads)?;
         let (failing, failure) = watch::channel(None);
@@ -346,6 +343,13 @@ impl Node {
 
 /// How long shards get for their last commit, and peers for the last bytes, when the deadline has passed.
 const LAST_ORDERS_MAX: Duration = Duration::from_millis(500);
+
+/// With the addresses that the system gave.
+fn begun(mut settings: Settings, listeners: &[Listener]) -> Arc<Settings> {
+    settings.listeners = listeners.to_vec();
+    settings.number = settings.number.max(1);
+    Arc::new(settings)
+}
 
 fn mailboxes(shards: u16) -> Result<Arc<[Mailbox]>, StartError> {
     let mailboxes: io::Result<Vec<Mailbox>> = (0..shards).map(|_| Mailbox::new()).collect();

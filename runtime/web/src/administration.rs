@@ -22,6 +22,18 @@ pub trait Administration: Send + Sync + 'static {
     /// Nothing was changed, and why.
     fn reload(&self) -> Result<Value, Refusal>;
 
+    /// Why a watcher (`anonymous` is nobody that is known) sees what she sees of a presentity. `rules`: by this ruleset, in place of
+    /// what is stored.
+    ///
+    /// # Errors
+    /// Nobody of that name is served here, or these are no rules.
+    fn explain(
+        &self,
+        presentity: &str,
+        watcher: &str,
+        rules: Option<&[u8]>,
+    ) -> Result<Value, Refusal>;
+
     /// Every user: of the configuration and of the store; secrets aside.
     ///
     /// # Errors
@@ -40,18 +52,6 @@ pub trait Administration: Send + Sync + 'static {
     /// # Errors
     /// Nothing was changed, and why.
     fn remove_user(&self, aor: &str) -> Result<Value, Refusal>;
-
-    /// Why a watcher (`anonymous` is nobody that is known) sees what she sees of a presentity. `rules`: by this ruleset, in place of
-    /// what is stored.
-    ///
-    /// # Errors
-    /// Nobody of that name is served here, or these are no rules.
-    fn explain(
-        &self,
-        presentity: &str,
-        watcher: &str,
-        rules: Option<&[u8]>,
-    ) -> Result<Value, Refusal>;
 
     /// Begins to hand watchers away; the process ends when that is done.
     ///

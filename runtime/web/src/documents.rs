@@ -147,13 +147,8 @@ async fn answer(
         .iter()
         .filter_map(|root| path.strip_prefix(root.as_str())?.strip_prefix('/'))
         .min_by_key(|below| below.len());
-    let Some(below) = below else {
-        return Err(problem(
-            404,
-            "Not Found",
-            &format!("nothing is served at {path}"),
-        ));
-    };
+    let nothing = || problem(404, "Not Found", &format!("nothing is served at {path}"));
+    let below = below.ok_or_else(nothing)?;
     let is_ours = |host: &str| is_loopback(host) || documents.is_our_host(host);
     check_origin(&parts.headers, parts.uri.host(), is_ours)
         .map_err(|(status, title, detail)| problem(status, title, detail))?;
@@ -170,10 +165,10 @@ async fn answer(
     })?;
     let owner = match &address.tree {
         Tree::Global => None,
-        Tree::User(xui) => match documents.canonical(xui) {
-            Some(owner) => Some(owner),
-            None => return Err(problem(404, "Not Found", &format!("{xui} is no user here"))),
-        },
+        Tree::User(xui) => {
+            let nobody = || problem(404, "Not Found", &format!("{xui} is no user here"));
+            Some(documents.canonical(xui).ok_or_else(nobody)?)
+        }
     };
     let text = |name: HeaderName| {
         parts

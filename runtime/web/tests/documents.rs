@@ -57,18 +57,6 @@ impl Documents for Shelf {
 }
 
 impl Administration for Shelf {
-    fn users(&self) -> Result<Value, Refusal> {
-        Ok(Value::Null)
-    }
-
-    fn put_user(&self, _: &str, _: &str, _: Option<bool>) -> Result<Value, Refusal> {
-        Ok(Value::Null)
-    }
-
-    fn remove_user(&self, _: &str) -> Result<Value, Refusal> {
-        Ok(Value::Null)
-    }
-
     fn readiness(&self) -> Result<(), String> {
         Ok(())
     }
@@ -82,6 +70,18 @@ impl Administration for Shelf {
     }
 
     fn reload(&self) -> Result<Value, Refusal> {
+        Ok(Value::Null)
+    }
+
+    fn users(&self) -> Result<Value, Refusal> {
+        Ok(Value::Null)
+    }
+
+    fn put_user(&self, _: &str, _: &str, _: Option<bool>) -> Result<Value, Refusal> {
+        Ok(Value::Null)
+    }
+
+    fn remove_user(&self, _: &str) -> Result<Value, Refusal> {
         Ok(Value::Null)
     }
 

@@ -48,6 +48,16 @@ impl Administration for Asked {
         Err(refusal)
     }
 
+    fn explain(
+        &self,
+        presentity: &str,
+        watcher: &str,
+        rules: Option<&[u8]>,
+    ) -> Result<Value, Refusal> {
+        let rules = rules.map(|rules| String::from_utf8_lossy(rules).into_owned());
+        Ok(serde_json::json!([presentity, watcher, rules]))
+    }
+
     fn users(&self) -> Result<Value, Refusal> {
         Ok(json!({ "users": [{ "aor": "sip:alice@example.com" }] }))
     }
@@ -58,16 +68,6 @@ impl Administration for Asked {
 
     fn remove_user(&self, aor: &str) -> Result<Value, Refusal> {
         Err(Refusal::new(404, "Not Found", format!("{aor} is nobody")))
-    }
-
-    fn explain(
-        &self,
-        presentity: &str,
-        watcher: &str,
-        rules: Option<&[u8]>,
-    ) -> Result<Value, Refusal> {
-        let rules = rules.map(|rules| String::from_utf8_lossy(rules).into_owned());
-        Ok(serde_json::json!([presentity, watcher, rules]))
     }
 
     fn drain(&self) -> Result<Value, Refusal> {

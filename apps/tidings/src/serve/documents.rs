@@ -103,6 +103,15 @@ impl Current {
         self.directory.domain(&canonical).map(|_| canonical)
     }
 
+    /// The domain of whose documents are meant; the first for everybody's.
+    fn domain(&self, owner: Option<&str>) -> &str {
+        let own = owner.and_then(|owner| self.directory.domain(owner));
+        let own = own.map(|domain| domain.name.as_str());
+        let first = self.settings.domains.first();
+        own.or(first.map(|domain| domain.name.as_str()))
+            .unwrap_or_default()
+    }
+
     /// The identities that a trusted peer asserts: in quotes, with commas (TS 24.109 §5.2.3.2).
     fn asserted(&self, value: &str) -> Vec<String> {
         let named = value.split(',').map(|one| one.trim().trim_matches('"'));
@@ -229,18 +238,7 @@ impl Documents {
         if refused == Refused::Wrong {
             proofs.failures.failed(now.monotonic, source);
         }
-        let domain = claim
-            .owner
-            .and_then(|owner| current.directory.domain(owner))
-            .map(|domain| domain.name.as_str())
-            .or_else(|| {
-                current
-                    .settings
-                    .domains
-                    .first()
-                    .map(|domain| domain.name.as_str())
-            })
-            .unwrap_or_default();
+        let domain = current.domain(claim.owner);
         proofs.challenges += 1;
         // Shards count from below.
         let unique = u64::MAX - proofs.challenges;

@@ -298,6 +298,15 @@ impl Administration for Running {
         self.reload_now()
     }
 
+    fn explain(
+        &self,
+        presentity: &str,
+        watcher: &str,
+        rules: Option<&[u8]>,
+    ) -> Result<Value, Refusal> {
+        self.documents.explain(presentity, watcher, rules)
+    }
+
     fn users(&self) -> Result<Value, Refusal> {
         let reloads = self.reloads();
         let mut users = users::shown_of_configuration(&reloads.current.settings);
@@ -353,15 +362,6 @@ impl Administration for Running {
         }
         tracing::info!(aor, "a user was removed");
         Ok(json!({ "removed": aor }))
-    }
-
-    fn explain(
-        &self,
-        presentity: &str,
-        watcher: &str,
-        rules: Option<&[u8]>,
-    ) -> Result<Value, Refusal> {
-        self.documents.explain(presentity, watcher, rules)
     }
 
     fn drain(&self) -> Result<Value, Refusal> {
