@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use agent::{End, Transport};
+use crate::commands::environment;
+use crate::users::password;
+use agent::{End, Login, Transport};
 use client::{Clock, Driver, Handler, Outcome, Place};
 use sip::{Scheme, Uri};
 
@@ -42,10 +44,10 @@ pub(crate) struct ClientOptions {
     /// Register first (not built yet)
     #[arg(long, help_heading = "Server and identity")]
     register: bool,
-    /// User name for digest (not built yet)
+    /// User name, where the server asks for a password; without it: the user part of --as
     #[arg(long, value_name = "NAME", help_heading = "Server and identity")]
     user: Option<String>,
-    /// File that holds the password (not built yet)
+    /// File whose first line is the password; else TIDINGS_PASSWORD, else it is asked for where --user is given
     #[arg(long, value_name = "FILE", help_heading = "Server and identity")]
     password_file: Option<std::path::PathBuf>,
     /// Who signs the server's certificate (not built yet)
@@ -154,14 +156,45 @@ impl ClientOptions {
             Ok(_) => return Err(no_such_host(terminal, &place, "it has no address")),
             Err(error) => return Err(no_such_host(terminal, &place, &error.to_string())),
         };
+        let login = self.login(&identity.uri).map_err(usage)?;
         Ok(Driver {
             identity: identity.uri,
+            login,
             transport: place.transport,
             addresses,
             user_agent: format!("tidings/{}", env!("CARGO_PKG_VERSION")),
             timeout: Duration::from_secs(u64::from(self.timeout)),
             clock,
         })
+    }
+
+    /// What proves who we are, where there is a password.
+    fn login(&self, identity: &str) -> Result<Option<Login>, String> {
+        let username = || {
+            let default = configuration::names_of(identity).into_iter().next();
+            self.user.clone().or(default).unwrap_or_default()
+        };
+        let password = match (
+            &self.password_file,
+            environment("TIDINGS_PASSWORD"),
+            &self.user,
+        ) {
+            (Some(file), ..) => password::from_file(file)?,
+            (None, Some(password), _) => password,
+            (None, None, Some(user)) => password::asked(&format!("Password of {user}"), false)?,
+            (None, None, None) => return Ok(None),
+        };
+        Ok(Some(Login {
+            username: username(),
+            password,
+        }))
+    }
+
+    /// The same for the server's documents.
+    pub(crate) fn xcap_login(&self) -> Result<Option<Login>, String> {
+        let identity = self.identity.as_deref().map(Aor::parse).transpose();
+        let identity = identity.map_err(|why| format!("--as: {why}"))?;
+        self.login(identity.as_ref().map_or("", |aor| &aor.uri))
     }
 
     /// How long to wait for an answer.
@@ -193,14 +226,9 @@ impl ClientOptions {
     }
 
     fn not_built(&self) -> Option<&'static str> {
-        [
-            (self.register, "--register"),
-            (self.user.is_some(), "--user"),
-            (self.password_file.is_some(), "--password-file"),
-            (self.ca.is_some(), "--ca"),
-        ]
-        .into_iter()
-        .find_map(|(given, name)| given.then_some(name))
+        [(self.register, "--register"), (self.ca.is_some(), "--ca")]
+            .into_iter()
+            .find_map(|(given, name)| given.then_some(name))
     }
 
     fn place(&self, resources: &[Aor]) -> Result<Place, String> {
@@ -299,7 +327,9 @@ pub(crate) fn verdict(end: &End, server: &str) -> (u8, Option<String>) {
         ),
         End::Refused { status, reason } => {
             let hint = match status {
-                401 | 407 => ": it wants a password, and digest is not built yet",
+                401 | 407 => {
+                    ": it wants a password, or another one: --user NAME --password-file FILE"
+                }
                 404 | 604 => ": it knows no such user",
                 412 => ": no publication has that entity-tag any more",
                 489 => ": it knows no presence",

@@ -4,7 +4,9 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use agent::Login;
 use axum::http::{HeaderName, Method, header};
+use sip::digest::Challenge;
 use web::{Answer, Call, CallError, Target};
 
 use crate::client_options::ClientOptions;
@@ -226,6 +228,7 @@ pub(crate) struct Server {
     root: String,
     shown: String,
     timeout: Duration,
+    login: Option<Login>,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -257,6 +260,7 @@ impl Server {
             root,
             shown: authority.to_owned(),
             timeout: options.timeout(),
+            login: options.xcap_login().map_err(|why| (exit::USAGE, why))?,
             runtime,
         })
     }
@@ -300,7 +304,32 @@ impl Server {
         })
     }
 
+    /// Once, and once more where the server asks who we are and we can say it (RFC 7616 §3.4).
     fn carry_out(&self, call: Call) -> Result<Answer, Refusal> {
+        let answer = self.try_once(call.clone())?;
+        let asks = |login: &&Login| answer.status == 401 && !login.password.is_empty();
+        let Some(login) = self.login.as_ref().filter(asks) else {
+            return Ok(answer);
+        };
+        let values = answer.headers.get_all(header::WWW_AUTHENTICATE).iter();
+        let mut values = values.filter_map(|value| value.to_str().ok());
+        let Some(challenge) = values.find_map(Challenge::read) else {
+            return Ok(answer);
+        };
+        let proof = challenge.answer(&sip::digest::Answer {
+            username: &login.username,
+            password: &login.password,
+            method: call.method.as_str(),
+            uri: &call.path,
+            count: 1,
+            cnonce: &format!("{:x}", client::Clock::new().seed()),
+        });
+        let mut call = call;
+        call.headers.push((header::AUTHORIZATION, proof));
+        self.try_once(call)
+    }
+
+    fn try_once(&self, call: Call) -> Result<Answer, Refusal> {
         let asked = web::carry_out(&self.target, call, self.timeout);
         self.runtime.block_on(asked).map_err(|error| {
             let code = match error {

@@ -490,7 +490,7 @@ fn wrong_usage_is_named_before_anything_is_sent() {
         ),
         (
             &["publish", alice, "--password-file", "x"],
-            "--password-file: not built yet",
+            "x: No such file",
         ),
         (&["publish", alice, "--remove"], "--if-match"),
         (

@@ -212,6 +212,10 @@ fn what_is_not_built_says_so() {
         run(folder.path(), &["check", "--ifc"]).2,
         "tidings: check --ifc: not built yet\n"
     );
+    assert_eq!(
+        run(folder.path(), &["store", "export", "x"]).2,
+        "tidings: store export: not built yet\n"
+    );
     assert_eq!(run(folder.path(), &["init", "--ims"]).0, 2);
 }
 

@@ -13,7 +13,8 @@ use transaction::{ClientDue, NonInviteClient, ServerTransactions, Told, Transact
 use crate::dialog::Dialog;
 use crate::event::{End, Event};
 use crate::hop::{self, DATAGRAM_BYTES_MAX, Hop, Refusals, Transport};
-use crate::request::{Draft, Pending};
+use crate::login::{Challenges, Login};
+use crate::request::{Draft, Pending, Publication};
 use crate::watchers::Watchers;
 
 /// The package that is published.
@@ -42,26 +43,13 @@ pub struct Start {
     pub user_agent: String,
     /// For tags, branches and the spread of waits.
     pub seed: u64,
+    /// What proves who we are, to whoever asks.
+    pub login: Option<Login>,
 }
 
 /// Names one publication or subscription of an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UsageId(pub u32);
-
-/// What to publish.
-#[derive(Clone, Debug)]
-pub struct Publication {
-    /// The address of record whose state it is.
-    pub resource: String,
-    /// Seconds to ask for.
-    pub expires: u32,
-    /// Content-Type of `body`.
-    pub content_type: String,
-    /// The document; none refreshes the publication that `if_match` names.
-    pub body: Option<Bytes>,
-    /// The entity-tag of a publication made before: it is changed instead of a new one made; if it is gone, that is the end.
-    pub if_match: Option<String>,
-}
 
 /// What the agent wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +79,7 @@ pub struct Agent {
     /// Where the answers to INVITEs go, for Timer G.
     pub(crate) inviters: BTreeMap<TransactionKey, Hop>,
     refusals: Refusals,
+    pub(crate) challenges: Challenges,
     pub(crate) outputs: VecDeque<Output>,
 }
 
@@ -140,6 +129,13 @@ pub(crate) struct Source {
     refusal: (u16, String),
 }
 
+impl Source {
+    pub(crate) const fn next_cseq(&mut self) -> u32 {
+        self.cseq = self.cseq.wrapping_add(1);
+        self.cseq
+    }
+}
+
 impl Agent {
     /// An agent that does nothing yet.
     pub fn new(start: Start) -> Self {
@@ -163,6 +159,7 @@ impl Agent {
             answered: ServerTransactions::new(hash_key, TRANSACTIONS_MAX),
             inviters: BTreeMap::new(),
             refusals: Refusals::default(),
+            challenges: Challenges::default(),
             outputs: VecDeque::new(),
         }
     }
@@ -426,6 +423,9 @@ impl Agent {
             return;
         }
         let pending = self.pending.swap_remove(index);
+        let Some(pending) = self.prove_again(now, pending, response) else {
+            return;
+        };
         let refusal = (status, response.reason().to_owned());
         let expires = response.expires().ok().flatten();
         let min_expires = response.min_expires().ok().flatten();
@@ -665,6 +665,7 @@ impl Agent {
                 (Name::AllowEvents, ALLOW_EVENTS.to_owned()),
             ],
             body: None,
+            proofs: 0,
         };
         self.send(now, usage, dialog, draft, route.hop);
     }
@@ -681,7 +682,7 @@ impl Agent {
         let Some(Usage::Source(source)) = self.usages.get_mut(&usage) else {
             return;
         };
-        source.cseq = source.cseq.wrapping_add(1);
+        let cseq = source.next_cseq();
         let mut fields = vec![
             (Name::Event, PACKAGE.to_owned()),
             (Name::Expires, expires.to_string()),
@@ -694,14 +695,23 @@ impl Agent {
             from: format!("<{}>;tag={}", self.start.identity, source.tag),
             to: format!("<{}>", source.resource),
             call_id: source.call_id.clone(),
-            cseq: source.cseq,
+            cseq,
             fields,
             body: body.map(|body| (source.content_type.clone(), body)),
+            proofs: 0,
         };
         self.send(now, usage, 0, draft, server);
     }
 
-    fn send(&mut self, now: Instant, usage: UsageId, dialog: u32, draft: Draft, hop: Hop) {
+    pub(crate) fn send(
+        &mut self,
+        now: Instant,
+        usage: UsageId,
+        dialog: u32,
+        mut draft: Draft,
+        hop: Hop,
+    ) {
+        self.prove(&mut draft);
         let branch = format!("z9hG4bK{}", self.new_token());
         let mut hop = hop;
         let mut bytes = self.compose(&draft, &branch, hop.transport);

@@ -8,10 +8,13 @@ mod dialog;
 mod event;
 mod hop;
 mod incoming;
+mod login;
 mod request;
 mod watchers;
 
-pub use agent::{Agent, Output, Publication, Start, UsageId};
+pub use agent::{Agent, Output, Start, UsageId};
 pub use event::{End, Event, Phase};
 pub use events::publisher::Operation;
 pub use hop::{Hop, Transport};
+pub use login::Login;
+pub use request::Publication;

@@ -8,6 +8,21 @@ use transaction::NonInviteClient;
 use crate::UsageId;
 use crate::hop::Hop;
 
+/// What to publish.
+#[derive(Clone, Debug)]
+pub struct Publication {
+    /// The address of record whose state it is.
+    pub resource: String,
+    /// Seconds to ask for.
+    pub expires: u32,
+    /// Content-Type of `body`.
+    pub content_type: String,
+    /// The document; none refreshes the publication that `if_match` names.
+    pub body: Option<Bytes>,
+    /// The entity-tag of a publication made before: it is changed instead of a new one made; if it is gone, that is the end.
+    pub if_match: Option<String>,
+}
+
 /// A request without its Via: what stays when it is sent another way.
 #[derive(Clone, Debug)]
 pub(crate) struct Draft {
@@ -20,6 +35,8 @@ pub(crate) struct Draft {
     pub(crate) cseq: u32,
     pub(crate) fields: Vec<(Name, String)>,
     pub(crate) body: Option<(String, Bytes)>,
+    /// How often it was sent again because somebody asked who we are.
+    pub(crate) proofs: u8,
 }
 
 impl Draft {

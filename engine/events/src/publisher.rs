@@ -241,7 +241,7 @@ impl Publisher {
                 self.changed |= has_body(operation);
                 self.later(now, Cause::Status(response.status), response.retry_after);
             }
-            // 401 and 407 too, until there are credentials to answer with.
+            // 401 and 407 too: whoever has a password has answered them before.
             status => self.end(End::Refused(status)),
         }
     }

@@ -631,7 +631,7 @@ const fn verdict(status: u16, in_dialog: bool) -> Verdict {
         // RFC 5057 §5.1: 502 takes the dialog with it.
         502 => Verdict::LaterAnew,
         500..=599 => Verdict::Later,
-        // 401 and 407 too, until there are credentials to answer with.
+        // 401 and 407 too: whoever has a password has answered them before.
         _ => Verdict::Refused,
     }
 }

@@ -1,5 +1,6 @@
 //! Values of header fields: every typed reader against its own text, and against a plain reading of the grammar.
 
+use sip::digest::{Algorithm, Answer, Challenge, Credentials, ha1};
 use sip::{
     CSeq, Event, MediaType, Message, Name, NameAddr, Params, SubscriptionState, Uri, Via, canonical,
 };
@@ -34,6 +35,8 @@ pub const NAMES: &[Name] = &[
     Name::Privacy,
     Name::Timestamp,
     Name::Subject,
+    Name::Authorization,
+    Name::WwwAuthenticate,
 ];
 
 /// The first byte names the field, the rest is its value.
@@ -199,11 +202,56 @@ fn alone(text: &str, name: Name) {
                 assert_eq!(again, Ok(Ok(number)));
             }
         }
+        Name::Authorization => read_credentials(text),
+        Name::WwwAuthenticate => read_challenge(text),
         _ => {
             if let Ok(address) = NameAddr::parse(text, name) {
                 read_address(&address, name);
             }
         }
+    }
+}
+
+fn read_credentials(text: &str) {
+    let Some(Ok(credentials)) = Credentials::read(text) else {
+        return;
+    };
+    for part in [credentials.nonce, credentials.uri, credentials.response] {
+        assert!(text.contains(part), "what is read does not stand there");
+    }
+    assert!(credentials.count().is_none() || credentials.nc.len() == 8);
+    for algorithm in Algorithm::ALL {
+        let proved = credentials.prove(algorithm, "0", "SUBSCRIBE");
+        assert!(!proved || credentials.response.len() == algorithm.digits());
+    }
+}
+
+/// Whatever a server writes, our answer to it is one that it can read.
+fn read_challenge(text: &str) {
+    let Some(challenge) = Challenge::read(text) else {
+        return;
+    };
+    let answer = challenge.answer(&Answer {
+        username: "al\"ice\\",
+        password: "secret",
+        method: "SUBSCRIBE",
+        uri: "sip:sam@south.example",
+        count: 3,
+        cnonce: "c",
+    });
+    let Some(Ok(read)) = Credentials::read(&answer) else {
+        unreachable!("our answer can't be read: {answer}")
+    };
+    assert_eq!((read.nonce, read.count()), (challenge.nonce, Some(3)));
+    assert_eq!(
+        (read.username.as_ref(), read.algorithm),
+        ("al\"ice\\", Some(challenge.algorithm))
+    );
+    let has_controls = challenge.realm.chars().any(char::is_control);
+    if !has_controls {
+        assert_eq!(read.realm, challenge.realm);
+        let hash = ha1(challenge.algorithm, "al\"ice\\", &challenge.realm, "secret");
+        assert!(read.prove(challenge.algorithm, &hash, "SUBSCRIBE"));
     }
 }
 

@@ -348,5 +348,6 @@ fn program(seed: u64, number: usize, tcp: bool, identity: &str, generation: u64)
         local: address(number),
         user_agent: "sim".to_owned(),
         seed: seed ^ (number as u64 + 1) << 32 ^ (generation + 1) << 48,
+        login: None,
     })
 }

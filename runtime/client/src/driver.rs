@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use agent::{Agent, Event, Hop, Output, Start, Transport};
+use agent::{Agent, Event, Hop, Login, Output, Start, Transport};
 use machine::Instant;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -79,6 +79,8 @@ pub struct Driver {
     pub addresses: Vec<SocketAddr>,
     /// The value of User-Agent.
     pub user_agent: String,
+    /// What proves who we are, to whoever asks.
+    pub login: Option<Login>,
     /// When `Handler::give_up` is asked.
     pub timeout: Duration,
     /// The time.
@@ -135,6 +137,7 @@ impl Driver {
             local: datagrams.local()?,
             user_agent: self.user_agent.clone(),
             seed: self.clock.seed(),
+            login: self.login.clone(),
         };
         let (connections, by_stream) = Connections::new();
         let server = start.server;

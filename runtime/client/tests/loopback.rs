@@ -48,6 +48,7 @@ fn run(addresses: Vec<SocketAddr>, transport: Transport, timeout_ms: u64) -> (Ou
         transport,
         addresses,
         user_agent: "test".to_owned(),
+        login: None,
         timeout: Duration::from_millis(timeout_ms),
         clock: Clock::new(),
     };

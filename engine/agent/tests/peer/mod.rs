@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use agent::{Agent, Event, Hop, Output, Start, Transport};
+use agent::{Agent, Event, Hop, Login, Output, Start, Transport};
 use machine::Instant;
 use sip::{Message, Name, response_to};
 
@@ -35,6 +35,10 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(identity: &str, server: Hop) -> Self {
+        Self::with_login(identity, server, None)
+    }
+
+    pub(crate) fn with_login(identity: &str, server: Hop, login: Option<Login>) -> Self {
         let local: SocketAddr = LOCAL.parse().unwrap();
         let start = Start {
             identity: identity.to_owned(),
@@ -42,6 +46,7 @@ impl World {
             local,
             user_agent: "test".to_owned(),
             seed: 42,
+            login,
         };
         Self {
             agent: Agent::new(start),
