@@ -63,7 +63,7 @@ struct Delete {
 
 #[derive(Debug, clap::Args)]
 struct What {
-    /// What follows the XCAP root: pres-rules/users/sip:alice@example.com/index[/~~/NODE][?xmlns(p=…)]
+    /// What follows the XCAP root: `pres-rules/users/sip:alice@example.com/index[/~~/NODE][?xmlns(p=…)]`
     path: String,
     #[command(flatten)]
     options: ClientOptions,

@@ -2,6 +2,7 @@
 //! under `valgrind --tool=callgrind`. Counts of instructions don't shake when others use the machine.
 //!
 //! `cost subscribe|refresh|fetch|modify|fan-out COUNT [BEFORE]`: so many, after so many subscriptions were there before.
+//! `cost rules COUNT [WATCHERS]`: one presentity changes her rules so often, each time for all of so many watchers, whom they name.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use machine::settings::{
     Domain, Expires, Handling, Identity, Listener, ListenerId, Presence, Settings, Transport,
 };
 use machine::{Instant, Limits, Now, Wall};
-use shard::{Flow, Output, Shard, Start};
+use shard::{DocumentRequest, Flow, Output, Shard, Start};
 
 const PRESENTITIES: usize = 1000;
 /// Datagrams that one turn of a busy node reads.
@@ -87,11 +88,12 @@ impl World {
         {
             self.shard.handle_timeout(self.now);
         }
-        let mut durable = 0;
+        let (mut durable, mut kept) = (0, 0);
         loop {
             while let Some(output) = self.shard.poll_output() {
                 match output {
                     Output::Commit(batch) => durable = batch.sequence,
+                    Output::Keep(write) => kept = write.sequence,
                     Output::Send(send) => {
                         self.bytes += send.head.len() + send.body.len();
                         if send.head.starts_with(b"NOTIFY") {
@@ -105,6 +107,11 @@ impl World {
                     _ => {}
                 }
             }
+            if kept > 0 {
+                let kept = std::mem::take(&mut kept);
+                self.shard.handle_kept(self.now, kept, Ok(()));
+                continue;
+            }
             if durable == 0 {
                 return;
             }
@@ -112,6 +119,55 @@ impl World {
                 .handle_durable(self.now, std::mem::take(&mut durable));
         }
     }
+}
+
+/// Rules that give all of so many watchers the same.
+fn rules(number: usize, watchers: usize) -> Option<DocumentRequest> {
+    let ones: String = (0..watchers)
+        .map(|watcher| format!("<one id=\"sip:wab12{watcher}@bench.example\"/>"))
+        .collect();
+    let shows = match number % 2 {
+        0 => "<p:provide-all-attributes/>",
+        _ => "",
+    };
+    let body = format!(
+        "<ruleset xmlns=\"urn:ietf:params:xml:ns:common-policy\" xmlns:p=\"urn:ietf:params:xml:ns:pres-rules\"><rule id=\"r\">\
+         <conditions><identity>{ones}</identity></conditions><actions><p:sub-handling>allow</p:sub-handling></actions>\
+         <transformations><p:provide-services><p:all-services/></p:provide-services>{shows}</transformations></rule></ruleset>"
+    );
+    let owner = "sip:pab120@bench.example";
+    let path = format!("pres-rules/users/{owner}/index");
+    Some(DocumentRequest {
+        ticket: 0,
+        by: owner.to_owned(),
+        method: xdm::Method::Put,
+        address: xcap::Address::parse(&path, None, xdm::usages::default_namespace).ok()?,
+        owner: Some(owner.to_owned()),
+        content_type: Some("application/auth-policy+xml".to_owned()),
+        if_match: None,
+        if_none_match: None,
+        body: body.into_bytes(),
+    })
+}
+
+fn change_rules(world: &mut World, count: usize, watchers: usize) {
+    let there: Vec<Vec<u8>> = (0..watchers)
+        .map(|watcher| subscribe(0, watcher * PRESENTITIES, 1, None, 3600))
+        .collect();
+    world.run(&there);
+    world.notified = 0;
+    let begun = cpu_time();
+    for request in (0..count).filter_map(|number| rules(number, watchers)) {
+        world.shard.handle_document(world.now, request);
+        world.turn(&[]);
+        world.run(&[]);
+    }
+    let millis = (cpu_time() - begun).as_secs_f64() * 1e3;
+    println!(
+        "rules: {count} changes for {watchers} watchers, {} NOTIFYs, {:.2} ms each, the watchers' share included",
+        world.notified,
+        millis / count as f64
+    );
 }
 
 fn settings() -> Settings {
@@ -250,6 +306,10 @@ fn main() {
     let operation = arguments.first().map_or("subscribe", String::as_str);
     let (count, before) = (number(1, 10_000), number(2, 0));
     let mut world = World::new();
+    if operation == "rules" {
+        world.run(&[publish(0, 1, None)]);
+        return change_rules(&mut world, count, before.max(1));
+    }
     let initial: Vec<Vec<u8>> = (0..PRESENTITIES).map(|p| publish(p, 1, None)).collect();
     world.run(&initial);
     let etags = std::mem::take(&mut world.tags);

@@ -357,7 +357,7 @@ fn watchers_of_watchers_are_watched_and_there_it_ends() {
     assert_eq!(answer.status(), 489);
     assert_eq!(
         answer.need("Allow-Events"),
-        "presence, presence.winfo, presence.winfo.winfo"
+        "presence"
     );
 }
 

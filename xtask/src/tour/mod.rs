@@ -92,7 +92,8 @@ impl Tour {
             program,
             blocks: Vec::new(),
         };
-        let (server, watch) = tour.first_minutes()?;
+        let (server, mut watch) = tour.first_minutes()?;
+        tour.rules(&mut watch)?;
         tour.one_look()?;
         tour.a_mistake()?;
         watch.interrupt();
@@ -155,6 +156,29 @@ impl Tour {
         self.show("expire", said);
         self.show("expired", vec![watch.line()?, watch.line()?]);
         Ok((server, watch))
+    }
+
+    /// What Alice lets Bob see, as he sees it.
+    fn rules(&mut self, watch: &mut Terminal) -> Result<(), String> {
+        let once = "publish alice@example.com --note \"at lunch\" --expires 60 --once";
+        self.start(once)?.every_line()?;
+        watch.line()?;
+        for (shown, seen, handling) in [
+            ("polite-block", "politely-blocked", "polite-block"),
+            ("confirm", "pending", "confirm"),
+            ("allow", "allowed", "allow"),
+        ] {
+            let rule = format!("rules {handling} bob@example.com --as alice@example.com");
+            let said = self.start(&rule)?.every_line()?;
+            self.show(shown, said);
+            self.show(seen, vec![watch.line()?]);
+            if handling == "polite-block" {
+                let why = "rules explain bob@example.com --as alice@example.com";
+                let said = self.start(why)?.every_line()?;
+                self.show("explain", said);
+            }
+        }
+        Ok(())
     }
 
     fn one_look(&mut self) -> Result<(), String> {

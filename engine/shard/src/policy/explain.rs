@@ -66,6 +66,10 @@ impl Shard {
             }
         };
         let decision = judge.decision(presentity, watcher, &rules);
+        if instead.is_some() {
+            // What only these rules refer to is not remembered.
+            judge.policy.lists.clear();
+        }
         let handling = match (is_presentity, decision.handling, instead) {
             (false, Some(handling), _) => handling_of(handling),
             (false, None, Some(_)) => default_handling,
