@@ -42,19 +42,13 @@ const ROWS: &[Row] = &[
         "unknown event",
         |t| t.replace("Event: presence", "Event: weather"),
         489,
-        &[(
-            "Allow-Events",
-            "presence",
-        )],
+        &[("Allow-Events", "presence")],
     ),
     (
         "no event",
         |t| t.replace("Event: presence\r\n", ""),
         489,
-        &[(
-            "Allow-Events",
-            "presence",
-        )],
+        &[("Allow-Events", "presence")],
     ),
     (
         "a template that it does not have",
@@ -311,10 +305,7 @@ fn other_methods_are_answered() {
     let mut ask =
         |method: &str, uri: &str| world.say(&World::udp(7000), &options(method, uri))[0].clone();
     let can = ask("OPTIONS", "sip:ps.example.com");
-    assert_eq!(
-        (can.status(), can.need("Allow-Events")),
-        (200, "presence")
-    );
+    assert_eq!((can.status(), can.need("Allow-Events")), (200, "presence"));
     assert!(
         can.need("Allow").contains("PUBLISH")
             && can.need("Accept").contains("application/pidf+xml")

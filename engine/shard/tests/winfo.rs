@@ -355,10 +355,7 @@ fn watchers_of_watchers_are_watched_and_there_it_ends() {
     );
     let (answer, _) = ask(&mut world, "alice", "presence.winfo.winfo.winfo", "");
     assert_eq!(answer.status(), 489);
-    assert_eq!(
-        answer.need("Allow-Events"),
-        "presence"
-    );
+    assert_eq!(answer.need("Allow-Events"), "presence");
 }
 
 #[test]

@@ -25,10 +25,10 @@ http = ["http://127.0.0.1:8080"]   # /healthz and /readyz
 [identity]   # who may say who somebody is
 trusted_peers = []         # proxies whose P-Asserted-Identity is believed, like "10.0.0.5" or "10.0.0.0/24"
 from_is_identity = true    # believe From: anybody on this machine may be anyone. Only while every listener is on loopback
-# [[identity.users]]         # or, while the server runs: tidings user add alice@{domain}
+# [[identity.users]]
 # aor = "sip:alice@{domain}"
-# ha1_sha256 = "…"           # an entry with it: tidings user hash alice@{domain}
 # aliases = ["tel:+15551234"]
+# password = "change me"   # or no entry here, but, while the server runs: tidings user add alice@{domain}
 
 [presence]
 default_handling = "confirm"   # a watcher whom no rule names: allow | confirm (waits) | polite-block (sees "closed") | block
