@@ -28,6 +28,7 @@ from_is_identity = true    # believe From: anybody on this machine may be anyone
 # [[identity.users]]
 # aor = "sip:alice@{domain}"
 # aliases = ["tel:+15551234"]
+# password = "change me"   # or no entry here, but, while the server runs: tidings user add alice@{domain}
 
 [presence]
 default_handling = "confirm"   # a watcher whom no rule names: allow | confirm (waits) | polite-block (sees "closed") | block

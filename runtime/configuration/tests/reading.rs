@@ -328,9 +328,12 @@ fn what_init_writes_is_good_and_means_what_it_says() {
         // The commented lines are good as well.
         let active = text
             .replace("# [[identity.users]]\n# aor", "[[identity.users]]\naor")
-            .replace("# aliases", "aliases");
+            .replace("# aliases", "aliases")
+            .replace("# password", "password");
         assert_ne!(active, text);
-        assert_eq!(good(&active).settings.identity.aliases.len(), 2);
+        let identity = good(&active).settings.identity;
+        assert_eq!(identity.aliases.len(), 2);
+        assert_eq!(identity.digest.unwrap().users.len(), 1);
     }
     assert_eq!(
         configuration::initial("sip:a.net").unwrap_err(),
