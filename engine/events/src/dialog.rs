@@ -53,6 +53,11 @@ impl Dialog {
         // RFC 3261 §12.1.1: the route set is the Record-Route in order, all URI parameters kept.
         for route in request.record_routes() {
             let route = route?;
+            // RFC 3261 §20.30: where a NOTIFY goes first; another scheme has no host that it could go to.
+            match Uri::parse(route.uri).map(|uri| uri.scheme) {
+                Ok(sip::Scheme::Sip | sip::Scheme::Sips) => {}
+                _ => return Err(Rejection::new(400, "Record-Route is not a SIP URI")),
+            }
             if !routes.is_empty() {
                 routes.push_str(", ");
             }

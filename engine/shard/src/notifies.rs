@@ -348,6 +348,9 @@ fn next_hop(subscription: &Subscription) -> Option<Next> {
         None => None,
     };
     let maddr = uri.param("maddr").unwrap_or(uri.host);
+    if maddr.is_empty() {
+        return None;
+    }
     let port = uri.port.unwrap_or(5060);
     let address: Option<IpAddr> = maddr
         .trim_start_matches('[')

@@ -103,6 +103,17 @@ const ROWS: &[Row] = &[
         &[("Unsupported", "eventlist, x")],
     ),
     (
+        "a route that is no SIP URI",
+        |t| {
+            t.replace(
+                "Event:",
+                "Record-Route: <siq:proxy.example.net;lr>\r\nEvent:",
+            )
+        },
+        400,
+        &[],
+    ),
+    (
         "no contact",
         |t| t.replace("Contact: <sip:bob@127.0.0.1:7000>\r\n", ""),
         400,
@@ -546,4 +557,15 @@ fn a_header_section_over_its_bound_is_refused() {
         )
     });
     assert_eq!(answer.status(), 513);
+}
+
+#[test]
+fn an_empty_maddr_had_the_empty_name_asked_for() {
+    let mut world = World::new();
+    let text = world.subscribe_text("bob", 7000, "");
+    let text = text.replace("7000>", "7000;maddr=>");
+    assert!(text.contains(";maddr=>"));
+    let answers = world.say(&World::udp(7000), &text);
+    assert_eq!(answers[0].status(), 200);
+    assert!(world.resolves.is_empty(), "{:?}", world.resolves);
 }

@@ -98,6 +98,8 @@ fn stricter(flaw: &Flaw, text: &str) -> bool {
             .as_bytes()
             .windows(2)
             .any(|pair| pair[1] == b':' && !pair[0].is_ascii_alphanumeric()),
+        // XML 1.0 §4.1: a reference by number is to a character; the second reader puts U+FFFD for one that is none.
+        Flaw::Reference => text.contains("&#"),
         // The second reader takes `</:a>` for the end of `<a>`.
         Flaw::EndTag => text.contains("</:"),
         // An attribute `n:xmlns` declares nothing; its prefix must be known like any other (Namespaces §5).
