@@ -16,16 +16,13 @@ use crate::shared::{Shared, lock};
 
 impl Keeper for Shared {
     fn kept(&self, shard: u16, sequence: u64, outcome: Result<(), String>) {
-        if let Err(why) = &outcome {
-            tracing::error!(why, "a document could not be kept");
-        }
         if let Some(mailbox) = self.mailboxes.get(usize::from(shard)) {
             mailbox.post(Notice::Kept { sequence, outcome });
         }
     }
 }
 
-/// Requests under way, all shards together: 256 connections, and some room. Beyond it: 503.
+/// Requests under way, all shards together, whether or not who asked is still there: 1024 × 256 KiB of body = 256 MiB. Beyond it: 503.
 const WAITING_MAX: usize = 1024;
 
 /// Who waits for which answer.
@@ -40,11 +37,7 @@ impl Tickets {
         let (sender, receiver) = oneshot::channel();
         let mut waiting = lock(&self.waiting);
         if waiting.len() >= WAITING_MAX {
-            // Who went away does not count.
-            waiting.retain(|_, sender| !sender.is_closed());
-            if waiting.len() >= WAITING_MAX {
-                return None;
-            }
+            return None;
         }
         let ticket = self.next.fetch_add(1, Ordering::Relaxed);
         waiting.insert(ticket, sender);

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
@@ -259,8 +260,13 @@ fn all(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     (!lines.is_empty()).then(|| lines.join(", "))
 }
 
+/// How long a body may take, as a head does: who sends one slowly would hold a connection that others wait for. Beyond it: 408.
+const BODY_SECONDS_MAX: Duration = Duration::from_secs(10);
+
 async fn bounded(body: Body, bytes_max: usize) -> Result<Bytes, Response> {
-    to_bytes(body, bytes_max).await.map_err(|error| {
+    let whole = tokio::time::timeout(BODY_SECONDS_MAX, to_bytes(body, bytes_max)).await;
+    let whole = whole.map_err(|_| problem(408, "Request Timeout", "the body came too slowly"))?;
+    whole.map_err(|error| {
         let too_large = std::error::Error::source(&error)
             .is_some_and(|why| why.to_string().contains("length limit"));
         match too_large {

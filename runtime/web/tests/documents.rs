@@ -304,3 +304,18 @@ async fn who_is_not_known_is_challenged_or_told_why() {
     }
     assert!(shelf.asked.lock().unwrap().is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_holds_no_connection() {
+    let shelf = Arc::new(Shelf::default());
+    let mut stream = tokio::net::TcpStream::connect(serve(&shelf).await)
+        .await
+        .unwrap();
+    let head = "PUT /xcap-root/pres-rules/users/a@b/index HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n<a";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut answer)).await;
+    assert!(read.is_ok(), "the connection is still open after a minute");
+    assert_eq!(status(&String::from_utf8_lossy(&answer)), 408);
+    assert!(shelf.asked.lock().unwrap().is_empty());
+}
