@@ -1,10 +1,20 @@
 //! A decision about one watcher as JSON, which the server answers and the commands print, and in words.
 
+use documents::common_policy::Ruleset;
 use documents::pres_rules::{Part, Permission, SubHandling};
+use documents::schema::usages::{GLOBALS, RULESET};
 use presence::authorization::{Decision, Withheld};
 use serde_json::{Value, json};
+use xml::Bounds;
 
 use crate::terminal::clean;
+
+/// The rules, if a server would store them.
+pub(crate) fn read_rules(bytes: &[u8], bounds: &Bounds) -> Result<Ruleset, String> {
+    let root = xml::read(bytes, bounds).map_err(|malformed| malformed.to_string())?;
+    documents::schema::check(&root, &RULESET, GLOBALS).map_err(|invalid| invalid.to_string())?;
+    Ruleset::read(bytes, bounds).map_err(|unreadable| unreadable.to_string())
+}
 
 /// What becomes of a decision.
 pub(crate) struct Outcome<'a> {

@@ -6,109 +6,16 @@
     reason = "a test ends by panicking"
 )]
 
-use std::fs;
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+mod running;
 
+use std::fs;
+
+use running::{Server, run};
 use serde_json::Value;
 
 const CONFIGURATION: &str = "domains = [\"a.net\"]\nroles = [\"presence-server\", \"xdms\"]\ndata = \"data\"\n\
     [listen]\nsip = [\"udp://127.0.0.1:0\", \"tcp://127.0.0.1:0\"]\nhttp = [\"http://127.0.0.1:0\"]\n\
     [presence]\ndefault_handling = \"allow\"\n";
-
-fn tidings(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
-    for name in [
-        "CONFIG",
-        "LOG",
-        "SERVER",
-        "AS",
-        "PASSWORD",
-        "XCAP_ROOT",
-        "ADMIN",
-        "ADMIN_TOKEN",
-    ] {
-        command.env_remove(format!("TIDINGS_{name}"));
-    }
-    command
-        .env_remove("NOTIFY_SOCKET")
-        .env_remove("WATCHDOG_USEC");
-    command
-        .current_dir(folder)
-        .args(arguments)
-        .stdin(Stdio::null());
-    command
-}
-
-fn run(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
-    let output = tidings(folder, arguments).output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (
-        output.status.code().unwrap_or(-1),
-        text(output.stdout),
-        text(output.stderr),
-    )
-}
-
-/// Killed when it is dropped: no word, no last write.
-struct Server {
-    child: Child,
-    sip: String,
-    http: String,
-    log: std::path::PathBuf,
-}
-
-impl Server {
-    fn start(folder: &Path) -> Self {
-        let log = folder.join("log");
-        let into = fs::File::options()
-            .create(true)
-            .append(true)
-            .open(&log)
-            .unwrap();
-        let mut child = tidings(folder, &["serve", "--config", "t.toml"])
-            .stdout(Stdio::piped())
-            .stderr(into)
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut banner: Vec<String> = Vec::new();
-        for line in lines {
-            banner.push(line.unwrap());
-            if banner.last().unwrap().starts_with("ready in ") {
-                break;
-            }
-        }
-        let after = |start: &str, word: &str| -> String {
-            let line = banner.iter().find(|line| line.contains(start));
-            let line = line.unwrap_or_else(|| {
-                panic!(
-                    "no {start}: {banner:?} {}",
-                    fs::read_to_string(&log).unwrap()
-                )
-            });
-            let rest = line.split_once(word).unwrap().1;
-            rest.split(|c: char| c.is_whitespace() || c == '/')
-                .next()
-                .unwrap()
-                .to_owned()
-        };
-        Self {
-            sip: after("udp, tcp 127", "tcp "),
-            http: after("http://", "http://"),
-            child,
-            log,
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();

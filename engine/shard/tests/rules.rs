@@ -535,7 +535,10 @@ fn what_is_explained_is_what_is_done() {
         .shard
         .explain(world.now, alice, Some("sip:carol@example.com"), None)
         .unwrap();
-    assert!(carol.by_default && carol.handling == Handling::Confirm && carol.seen.is_none());
+    assert!(carol.by_default && carol.handling == Handling::Confirm);
+    let (_, pending) = world.watch("carol", 7002, "");
+    assert!(!pending.body.contains("here"));
+    assert_eq!(carol.seen.as_deref(), Some(pending.body.as_bytes()));
     let herself = world
         .shard
         .explain(world.now, alice, Some(alice), None)

@@ -3,10 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use client::Clock;
-use documents::common_policy::Ruleset;
 use documents::pidf::Presence;
 use documents::pres_rules::SubHandling;
-use documents::schema::usages::{GLOBALS, RULESET};
 use machine::Wall;
 use presence::authorization::{
     Asking, Decision, Document, Listed, Lists, Withheld, decide, shown, sphere,
@@ -16,7 +14,7 @@ use serde_json::Value;
 
 use crate::client_options::{Aor, BOUNDS, ClientOptions};
 use crate::exit;
-use crate::explained::{self, Outcome};
+use crate::explained::{self, Outcome, read_rules};
 use crate::fetch;
 use crate::terminal::{Terminal, clean};
 use crate::xcap::{Server, in_words};
@@ -75,7 +73,11 @@ fn explain(arguments: &Arguments, terminal: &mut Terminal, clock: Clock) -> Resu
     let Some(file) = &arguments.rules else {
         return by_server(arguments, terminal, watcher.as_ref(), &itself);
     };
-    let ruleset = read_rules(file).map_err(usage)?;
+    let ruleset = read(file).and_then(|bytes| {
+        let wrong = |what: String| format!("{}: {}", file.display(), clean(&what));
+        read_rules(&bytes, &BOUNDS).map_err(wrong)
+    });
+    let ruleset = ruleset.map_err(usage)?;
     let document = match &arguments.pidf {
         Some(file) => read(file).map_err(usage)?,
         None => published(arguments, terminal, clock, &itself)?,
@@ -159,16 +161,6 @@ impl Lists for NoLists {
 
 fn read(file: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))
-}
-
-/// The rules, if a server would store them.
-fn read_rules(file: &Path) -> Result<Ruleset, String> {
-    let bytes = read(file)?;
-    let wrong = |what: String| format!("{}: {}", file.display(), clean(&what));
-    let root = xml::read(&bytes, &BOUNDS).map_err(|malformed| wrong(malformed.to_string()))?;
-    documents::schema::check(&root, &RULESET, GLOBALS)
-        .map_err(|invalid| wrong(invalid.to_string()))?;
-    Ruleset::read(&bytes, &BOUNDS).map_err(|unreadable| wrong(unreadable.to_string()))
 }
 
 /// Everything that she publishes: a presentity always sees her own presence whole.

@@ -6,8 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use authentication::{Failures, NONCES_MAX, Refused, Replay};
 use configuration::Configuration;
-use documents::common_policy::Ruleset;
-use documents::schema::usages::{GLOBALS, RULESET};
 use node::Clock;
 use serde_json::Value;
 use shard::settings::{Digest, Handling, Root, Settings};
@@ -16,7 +14,8 @@ use sip::Uri;
 use web::{Asked, Claim, Refusal, Told, Unidentified};
 use xml::Bounds;
 
-use crate::explained::{Outcome, as_json};
+use crate::client_options::Aor;
+use crate::explained::{Outcome, as_json, read_rules};
 
 /// Asks the node's shards, once it runs.
 pub(crate) struct Documents {
@@ -98,9 +97,14 @@ impl Current {
 
     /// RFC 4825 §5.5 leaves the form of an XUI open: `sip:alice@example.com`, `tel:+1…`, or either without its scheme.
     fn canonical(&self, xui: &str) -> Option<String> {
-        let uri = with_scheme(xui);
-        let canonical = self.directory.canonical(&Uri::parse(&uri).ok()?)?;
+        let canonical = self.anybody(xui)?;
         self.directory.domain(&canonical).map(|_| canonical)
+    }
+
+    /// Who is meant, of whatever domain.
+    fn anybody(&self, text: &str) -> Option<String> {
+        let typed = Aor::parse(text).ok()?;
+        self.directory.canonical(&Uri::parse(&typed.uri).ok()?)
     }
 
     /// The domain of whose documents are meant; the first for everybody's.
@@ -132,22 +136,20 @@ impl Documents {
         let entity = current.canonical(presentity).ok_or_else(unknown)?;
         let about = match watcher {
             "anonymous" => None,
-            text => {
-                let uri = with_scheme(text);
-                let canonical = Uri::parse(&uri)
-                    .ok()
-                    .and_then(|uri| current.directory.canonical(&uri));
-                Some(canonical.ok_or_else(|| {
-                    Refusal::new(
-                        400,
-                        "Bad Request",
-                        format!("{text} is no address, nor anonymous"),
-                    )
-                })?)
-            }
+            text => Some(current.anybody(text).ok_or_else(|| {
+                let why = format!("{text} is no address, nor anonymous");
+                Refusal::new(400, "Bad Request", why)
+            })?),
         };
         let rules = rules
-            .map(|bytes| read_rules(bytes, &current.settings))
+            .map(|bytes| {
+                let limits = &current.settings.limits;
+                let bounds = Bounds {
+                    depth_max: limits.xml_depth_max,
+                    nodes_max: limits.xml_nodes_max,
+                };
+                read_rules(bytes, &bounds)
+            })
             .transpose();
         let rules = rules.map_err(|why| Refusal::new(422, "Unprocessable Content", why))?;
         let node = self
@@ -369,27 +371,4 @@ impl web::Documents for Documents {
             }
         })
     }
-}
-
-fn with_scheme(text: &str) -> String {
-    let has_scheme = ["sip:", "sips:", "tel:"].iter().any(|scheme| {
-        text.get(..scheme.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-    });
-    match text {
-        _ if has_scheme => text.to_owned(),
-        _ if text.starts_with('+') && !text.contains('@') => format!("tel:{text}"),
-        _ => format!("sip:{text}"),
-    }
-}
-
-/// The rules, if they could be stored.
-fn read_rules(bytes: &[u8], settings: &Settings) -> Result<Ruleset, String> {
-    let bounds = Bounds {
-        depth_max: settings.limits.xml_depth_max,
-        nodes_max: settings.limits.xml_nodes_max,
-    };
-    let root = xml::read(bytes, &bounds).map_err(|malformed| malformed.to_string())?;
-    documents::schema::check(&root, &RULESET, GLOBALS).map_err(|invalid| invalid.to_string())?;
-    Ruleset::read(bytes, &bounds).map_err(|unreadable| unreadable.to_string())
 }

@@ -27,7 +27,7 @@ pub struct Explained {
     pub is_presentity: bool,
     /// Everything that is published, composed.
     pub whole: Bytes,
-    /// What the watcher sees of it; none: she is refused, or sees nothing yet.
+    /// What a NOTIFY to the watcher carries; none: she is refused, or it carries nothing yet.
     pub seen: Option<Vec<u8>>,
     /// What she does not, and for want of what.
     pub withheld: Vec<Withheld>,
@@ -53,6 +53,7 @@ impl Shard {
         let given = judge.given(presentity, watcher)?;
         let domain = judge.directory.domain(presentity)?;
         let default_handling = domain.presence.default_handling;
+        let pending_body_is_empty = domain.presence.pending_body_is_empty;
         let rules = match instead {
             None => judge.rules(presentity),
             Some((name, ruleset)) => {
@@ -88,6 +89,8 @@ impl Shard {
                 (Some(seen), withheld)
             }
             Handling::PoliteBlock => (Some(neutral(presentity)), Vec::new()),
+            // What she is told while she waits says as little as that nobody is there.
+            Handling::Confirm if !pending_body_is_empty => (Some(neutral(presentity)), Vec::new()),
             Handling::Block | Handling::Confirm => (None, Vec::new()),
         };
         Some(Explained {
