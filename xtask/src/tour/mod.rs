@@ -160,8 +160,8 @@ impl Tour {
 
     /// What Alice lets Bob see, as he sees it.
     fn rules(&mut self, watch: &mut Terminal) -> Result<(), String> {
-        let once = "publish alice@example.com --note \"at lunch\" --expires 60 --once";
-        self.start(once)?.every_line()?;
+        let mut publish = self.start("publish alice@example.com --note \"at lunch\"")?;
+        publish.line()?;
         watch.line()?;
         for (shown, seen, handling) in [
             ("polite-block", "politely-blocked", "polite-block"),
@@ -178,6 +178,8 @@ impl Tour {
                 self.show("explain", said);
             }
         }
+        publish.interrupt();
+        watch.line()?;
         Ok(())
     }
 

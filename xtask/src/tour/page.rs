@@ -86,7 +86,11 @@ fn plain(line: &str) -> String {
 }
 
 fn plain_word(word: &str) -> String {
-    let is_name = word.len() >= 8 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let has = |kind: fn(&u8) -> bool| word.as_bytes().iter().any(kind);
+    // A zero in front is not written, so one is shorter now and then; a word of people has no digits in it.
+    let is_mixed = has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic);
+    let is_name = word.bytes().all(|byte| byte.is_ascii_hexdigit())
+        && (word.len() >= 8 || word.len() >= 5 && is_mixed);
     if is_name || word.starts_with("z9hG4bK") {
         return "#".to_owned();
     }
@@ -129,7 +133,9 @@ mod tests {
             plain("branch=z9hG4bK3e31.1.0;rport=5"),
             plain("branch=z9hG4bKffff.1.0;rport=43412")
         );
+        assert_eq!(plain("tag=1.f30449e"), plain("tag=1.4e8907b9"));
         assert_ne!(plain("open"), plain("closed"));
+        assert_ne!(plain("faced"), plain("faded"));
     }
 
     #[test]

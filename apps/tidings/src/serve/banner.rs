@@ -6,12 +6,15 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use configuration::Configuration;
+use configuration::{Configuration, Serves};
 use machine::settings::Listener;
 use node::Node;
 
 /// The client's own guess for the demo's domain; any other address has to be named.
 const USUAL: &str = "127.0.0.1:5060";
+
+/// And for its documents.
+const USUAL_ROOT: &str = "http://127.0.0.1:8080/xcap-root";
 
 /// Prints it to stdout. Nobody has to listen.
 pub(crate) fn print(
@@ -61,11 +64,20 @@ fn text(
             .collect();
         let _ = writeln!(out, "  health   {}", urls.join("   "));
     }
+    let roots = &configuration.settings.xcap_roots;
+    let serves = configuration.http.iter().zip(http);
+    let documents: Vec<String> = serves
+        .filter(|(bind, _)| bind.serves.contains(&Serves::Xcap))
+        .filter_map(|(_, address)| Some(format!("http://{address}{}", roots.first()?.path)))
+        .collect();
+    if !documents.is_empty() {
+        let _ = writeln!(out, "  xcap     {}", documents.join("   "));
+    }
     let _ = writeln!(out, "  data     {} ({data})", configuration.data.display());
     if configuration.settings.identity.from_is_identity {
         out.push_str("  Anyone on this machine may act as any user.");
         if configuration.is_demo() {
-            out.push_str(" Every watcher is allowed.");
+            out.push_str(" Watchers are allowed unless a rule says otherwise.");
         }
         out.push('\n');
     }
@@ -77,12 +89,17 @@ fn text(
         let server = server
             .map(|address| format!(" --server {address}"))
             .unwrap_or_default();
+        let root = documents
+            .first()
+            .filter(|root| *root != USUAL_ROOT)
+            .map(|root| format!(" --xcap-root {root}"))
+            .unwrap_or_default();
         let _ = write!(
             out,
             "Try, each in a terminal of its own:\n  \
              {program} watch   alice@example.com --as bob@example.com{server}\n  \
              {program} publish alice@example.com --note \"at lunch\"{server}\n  \
-             {program} fetch   alice@example.com --as bob@example.com{server}\n\
+             {program} rules   polite-block bob@example.com --as alice@example.com{root}\n\
              For a real one: {program} init tidings.toml\n"
         );
     }
@@ -143,13 +160,13 @@ mod tests {
     use super::*;
     use configuration::Overrides;
 
-    fn demo(sip: Option<&str>) -> String {
+    fn demo(sip: Option<&str>, http: &str) -> String {
         let overrides = Overrides {
             sip: sip.map(str::to_owned),
             ..Overrides::default()
         };
         let configuration = configuration::read(None, &overrides).unwrap().configuration;
-        let http = ["127.0.0.1:8080".parse().unwrap()];
+        let http = [http.parse().unwrap()];
         text(
             &configuration,
             &configuration.settings.listeners,
@@ -163,17 +180,18 @@ mod tests {
     fn the_demo_says_what_it_is_and_what_to_try() {
         let version = env!("CARGO_PKG_VERSION");
         assert_eq!(
-            demo(None),
+            demo(None, "127.0.0.1:8080"),
             format!(
                 "tidings {version}, demo: no configuration file, example.com, this machine only
   sip      udp, tcp 127.0.0.1:5060
   health   http://127.0.0.1:8080/readyz
+  xcap     http://127.0.0.1:8080/xcap-root
   data     tidings-data (new; delete it to begin again)
-  Anyone on this machine may act as any user. Every watcher is allowed.
+  Anyone on this machine may act as any user. Watchers are allowed unless a rule says otherwise.
 Try, each in a terminal of its own:
   target/release/tidings watch   alice@example.com --as bob@example.com
   target/release/tidings publish alice@example.com --note \"at lunch\"
-  target/release/tidings fetch   alice@example.com --as bob@example.com
+  target/release/tidings rules   polite-block bob@example.com --as alice@example.com
 For a real one: target/release/tidings init tidings.toml
 "
             )
@@ -182,9 +200,11 @@ For a real one: target/release/tidings init tidings.toml
 
     #[test]
     fn commands_find_a_demo_that_moved() {
-        let text = demo(Some("[::1]:5080"));
+        let text = demo(Some("[::1]:5080"), "[::1]:8090");
         assert!(text.contains("  sip      udp, tcp [::1]:5080\n"), "{text}");
-        assert_eq!(text.matches(" --server [::1]:5080\n").count(), 3, "{text}");
+        assert_eq!(text.matches(" --server [::1]:5080\n").count(), 2, "{text}");
+        let root = " --as alice@example.com --xcap-root http://[::1]:8090/xcap-root\n";
+        assert!(text.contains(root), "{text}");
     }
 
     #[test]
