@@ -93,6 +93,43 @@ fn a_broken_server_does_not_follow_the_flows() {
             Breakage::EndsTwice,
             "was another request's",
         ),
+        ("PS-1.0-int-M-0130", Breakage::Misjudges, "\"603\" came"),
+        (
+            "PS-1.0-int-M-0130-blocked",
+            Breakage::EndsTwice,
+            "was another request's",
+        ),
+        // Nothing is to come, and something does.
+        (
+            "PS-1.0-int-M-0140",
+            Breakage::ReassuresPolitely,
+            "was another request's",
+        ),
+        (
+            "PS-1.0-int-M-0140",
+            Breakage::TellsEverybody,
+            "that was kept as nobody was expected",
+        ),
+        (
+            "PS-1.0-int-M-0140-changed",
+            Breakage::TellsEverybody,
+            "that was kept as nobody was expected",
+        ),
+        (
+            "PS-1.0-int-M-0150",
+            Breakage::TellsWhoWaits,
+            "a document that says nothing of anybody was expected",
+        ),
+        (
+            "PS-1.0-int-M-0150",
+            Breakage::HidesAWatcher,
+            "watchers: [\"sip:bob@example.com pending subscribe\"] was expected, [] came",
+        ),
+        (
+            "PS-1.0-int-M-0150",
+            Breakage::CountsWatchersByTwos,
+            "its version is 2, 1 would be next",
+        ),
     ];
     for (id, breakage, why) in cases {
         let flow = flows.iter().find(|flow| flow.id == id).expect("the flow");
@@ -115,6 +152,88 @@ fn a_broken_server_does_not_follow_the_flows() {
             text.contains("      time   ") && text.contains("-- SUBSCRIBE"),
             "the ladder is shown: {text}"
         );
+    }
+}
+
+/// A flow with what is to be: each of these expectations has to fail, with its reason.
+#[test]
+fn an_expectation_that_is_not_met_fails() {
+    let text = |name: &str| {
+        let found = scenario::FLOWS.iter().find(|(file, _)| *file == name);
+        found.expect("the flow").1
+    };
+    let (blocked, pending, rejected) = (
+        "PS-1.0-int-M-0130-blocked.toml",
+        "PS-1.0-int-M-0150.toml",
+        "PS-1.0-int-M-0150-rejected.toml",
+    );
+    let cases = [
+        // Quiet is expected of somebody who is told something.
+        (
+            blocked,
+            "gets     = \"NOTIFY\"\nwhen     = \"0 s .. 1 s after blocked\"\nfields   = { Subscription-State = \"terminated\", \
+             \"Subscription-State;reason\" = \"rejected\", \"Subscription-State;retry-after\" = false }\ndocument = \"nothing\"",
+            "quiet = \"0.2 s\"",
+            "nothing was expected, but there came\nNOTIFY",
+        ),
+        // And a NOTIFY of somebody who is told nothing.
+        (
+            blocked,
+            "who   = \"watcher\"\nquiet = \"0.2 s\"",
+            "who = \"watcher\"\ngets = \"NOTIFY\"",
+            "no NOTIFY came to watcher",
+        ),
+        (
+            blocked,
+            "rules  = { bob = \"block\", carol = \"allow\" }",
+            "rules  = { bob = \"allow\", carol = \"allow\" }",
+            "status: \"403\" was expected, \"200\" came",
+        ),
+        (
+            blocked,
+            "carol terminated rejected",
+            "carol terminated timeout",
+            "watchers: [\"sip:carol@example.com terminated timeout\"] was expected",
+        ),
+        (
+            pending,
+            "state = \"partial\", version = 1",
+            "state = \"full\", version = 1",
+            "state full was expected, partial came",
+        ),
+        (
+            pending,
+            "{ status = 202, Expires = \"<= 600\" }",
+            "{ status = 200, Expires = \"<= 600\" }",
+            "status: \"200\" was expected, \"202\" came",
+        ),
+        (
+            pending,
+            "body = \"bob\"",
+            "body = \"carol\"",
+            "body: \"carol\" was expected, \"bob\" came",
+        ),
+        (
+            rejected,
+            "with   = { If-None-Match = \"*\" }\nrules  = { bob = \"allow\", carol = \"allow\" }",
+            "rules  = { bob = \"allow\", carol = \"allow\" }",
+            "status: \"412\" was expected, \"200\" came",
+        ),
+        (
+            rejected,
+            "answer = { status = 412 }\n\n[[step]]\nquiet",
+            "answer = { status = 412, error = \"no-parent\" }\n\n[[step]]\nquiet",
+            "error: \"no-parent\" was expected, nothing came",
+        ),
+    ];
+    for (file, of, by, why) in cases {
+        let text = text(file);
+        assert!(text.contains(of), "{file}: {of}");
+        let changed = text.replacen(of, by, 1);
+        let flow = scenario::read(file, &changed).unwrap_or_else(|problem| panic!("{problem}"));
+        let failure = run(&flow, &mut Stage::new(&flow, Transport::Udp, 2));
+        let failure = failure.expect_err(by);
+        assert!(failure.what.contains(why), "{by}: {}", failure.what);
     }
 }
 
