@@ -410,7 +410,14 @@ fn a_prefix_is_the_query_s_and_a_name_without_one_is_the_usage_s() {
     ] {
         assert_eq!(list(selector, query).status, status, "{selector} {query}");
     }
-    // RFC 4825 §7.10: the bindings that hold there, on an empty element of that name.
+}
+
+/// RFC 4825 §7.10: the bindings that hold there, on an empty element of that name.
+#[test]
+fn the_bindings_of_prefixes_are_read_as_one_empty_element() {
+    let world = World::with_lists();
+    let lists = "urn:ietf:params:xml:ns:resource-lists";
+    let list = |selector: &str, query: &str| world.get(&format!("{}{query}", node(selector)));
     let read = list("resource-lists/list[1]/list/namespace::*", "");
     assert_eq!((read.status, read.field("Content-Type")), (200, BINDINGS));
     let root = xml::read(read.body.as_bytes(), &xml::Bounds::TRUSTED).unwrap();
