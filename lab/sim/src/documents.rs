@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use machine::DocumentWrite;
-use shard::DocumentRequest;
+use shard::{DocumentRequest, Told};
 use xcap::Address;
 
 use crate::rules::{Gives, Rules, document};
@@ -43,6 +43,29 @@ impl World {
         };
         self.turn(shard, None, |machine, now| {
             machine.handle_document(now, request);
+        });
+    }
+
+    /// A shard says something to another: soon, and not always in order.
+    pub(crate) fn tell(&mut self, from: u16, shard: u16, told: Told) {
+        let Some(life) = self.server.life.as_ref().map(|life| life.number) else {
+            return;
+        };
+        self.note(|| format!("  shard {from} tells shard {shard}: {told:?}"));
+        let after = self.server.jitter(5_000);
+        let event = Event::ToldShard {
+            life,
+            from,
+            shard,
+            told,
+        };
+        self.schedule(after, event);
+    }
+
+    /// It arrives.
+    pub(crate) fn shard_told(&mut self, from: u16, shard: u16, told: Told) {
+        self.turn(shard, None, |machine, now| {
+            machine.handle_told(now, from, told)
         });
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use machine::settings::Settings;
 use machine::{DocumentName, DocumentWrite, StoredDocument};
 use machine::{Instant, Key, Now, Partitioner, Random, Wall};
-use shard::{Dispatch, Shard, Start};
+use shard::{Dispatch, Shard, Start, Table};
 use store::{Memory, Observer, Store, StoreError};
 
 /// The wall clock when the world begins: some day of 2026.
@@ -169,12 +169,18 @@ impl Server {
         if let Some(why) = unreadable {
             return Err(why);
         }
+        let mut table = Table::default();
         for (name, content) in &self.documents {
+            table.put(name, content);
             let owner = name.owner.as_deref().unwrap_or("global");
             let owner = self.partitioner().partition(owner).shard(shards);
             if let Some(shard) = all.get_mut(usize::from(owner)) {
                 shard.restore_document(name.clone(), content.clone());
             }
+        }
+        let table = Arc::new(table);
+        for shard in &mut all {
+            shard.restore_lists(Arc::clone(&table));
         }
         let durable = Arc::new(Reports::default());
         let store = recovered

@@ -89,9 +89,12 @@ impl World {
             }
             Output::Send(send) => self.leave(shard, send),
             Output::Keep(write) => self.keep(write),
+            Output::Tell(to, told) => self.tell(shard, to, told),
             Output::Answered(answer) => {
                 self.note(|| format!("  shard {shard}: document {}", answer.status));
             }
+            // Nobody asks here.
+            Output::Explained(..) => {}
             Output::Resolve(name) => {
                 let Some(life) = self.server.life.as_ref().map(|life| life.number) else {
                     return;
