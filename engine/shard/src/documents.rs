@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use machine::{DocumentName, DocumentWrite, Limits, Now, Partitioner, StoredDocument, Wall};
 use xcap::{Address, Condition, Conflict, Tree, Verdict};
-use xdm::usages::{self, Usage};
+use xdm::usages::{self, RESOURCE_LISTS, Usage};
 use xdm::{Bounds, Change, Entry, Method, Stored};
 
 use crate::outputs::Output;
@@ -19,7 +19,7 @@ use crate::shard::{Duty, Room, Shard};
 pub struct DocumentRequest {
     /// Names the request in its answer.
     pub ticket: u64,
-    /// Canonical address of record of who asks, as it was authenticated; empty: nobody.
+    /// Canonical address of record of who asks, as it was authenticated; empty: nobody; or `OPERATOR`.
     pub by: String,
     /// GET and HEAD, PUT, DELETE.
     pub method: Method,
@@ -36,6 +36,9 @@ pub struct DocumentRequest {
     /// The body.
     pub body: Vec<u8>,
 }
+
+/// Whoever runs the server asks: no address of record is this.
+pub const OPERATOR: &str = "operator";
 
 /// What it is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -348,8 +351,13 @@ impl Shard {
             return Some(404);
         }
         match (&request.address.tree, request.owner.as_deref()) {
-            // RFC 4825 §6.2: everybody reads the global tree; nobody writes there.
+            // RFC 4825 §6.2: everybody reads the global tree. Whoever runs the server keeps lists there.
             (Tree::Global, None) if reads => None,
+            (Tree::Global, None)
+                if request.by == OPERATOR && request.address.auid == RESOURCE_LISTS.auid =>
+            {
+                None
+            }
             (Tree::Global, None) => Some(403),
             (Tree::User(_), Some(owner)) if owner == request.by => self.keeps_none_of(owner),
             (Tree::User(_), Some(_)) => Some(403),

@@ -19,7 +19,7 @@ pub mod record;
 mod requests;
 mod shard;
 
-pub use crate::documents::{DocumentAnswer, DocumentRequest};
+pub use crate::documents::{DocumentAnswer, DocumentRequest, OPERATOR};
 pub use directory::Directory;
 pub use dispatch::Dispatch;
 pub use events::Counts;

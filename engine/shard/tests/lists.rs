@@ -15,7 +15,7 @@ use documents::common_policy::Ruleset;
 use machine::Partitioner;
 use machine::settings::{Handling, Root, Settings};
 use proptest::prelude::*;
-use shard::{DocumentAnswer, Question, Table, Told};
+use shard::{DocumentAnswer, OPERATOR, Question, Table, Told};
 use world::{HASH_KEY, Sent, World};
 
 const RULES: &str = "pres-rules/users/sip:alice@example.com/index";
@@ -81,6 +81,8 @@ struct Both {
     alice: usize,
     /// From which, to which, what: on its way.
     mail: VecDeque<(u16, u16, Told)>,
+    /// Who asks, where it is not the owner.
+    by: Option<&'static str>,
 }
 
 impl Both {
@@ -94,6 +96,7 @@ impl Both {
             worlds: worlds.collect(),
             alice: 0,
             mail: VecDeque::new(),
+            by: None,
         };
         both.alice = both.shard_of("sip:alice@example.com");
         both
@@ -150,7 +153,10 @@ impl Both {
         } else {
             xdm::Method::Put
         };
-        let request = world.request_document(method, path, body);
+        let mut request = world.request_document(method, path, body);
+        if let Some(by) = self.by {
+            request.by = by.to_owned();
+        }
         let ticket = request.ticket;
         world.ask(request);
         self.collect();
@@ -244,18 +250,30 @@ fn a_list_of_another_shard_decides_and_decides_again_when_it_changes() {
 }
 
 #[test]
-fn everybodys_lists_travel_too() {
-    let mut both = Both::new();
+fn everybodys_lists_travel_too_and_only_the_operator_writes_them() {
     let global = "resource-lists/global/index";
+    let mut both = Both::new();
+    assert_ne!(both.shard_of("global"), both.alice);
     both.alice().publish_open("here");
     both.put(RULES, &rules(&[global], "allow"));
     both.alice().watch("bob", 7000, "");
     let before = both.sent();
+    both.by = Some("sip:alice@example.com");
     let asked = both.begin_put(global, &list(&["bob"], &[]));
     both.settle();
-    // Whoever may write there: see the answers to its requests.
     assert_eq!(both.answer(asked).unwrap().status, 403);
-    assert_eq!(both.told(before), [""; 0]);
+    both.by = Some(OPERATOR);
+    both.put(global, &list(&["bob"], &[]));
+    assert_eq!(both.told(before), ["active"]);
+    assert!(both.why("bob").contains("everybody's"));
+    // Nobody's rules but lists are kept for everybody, and nobody's own are the operator's.
+    for path in ["pres-rules/global/index", RULES] {
+        let asked = both.begin_put(path, &rules(&[global], "block"));
+        assert_eq!(both.answer(asked).unwrap().status, 403, "{path}");
+    }
+    let before = both.sent();
+    both.put(global, "");
+    assert_eq!(both.told(before), ["pending"]);
 }
 
 #[test]

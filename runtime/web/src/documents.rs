@@ -123,6 +123,27 @@ pub fn with_documents(routes: Router, documents: Arc<dyn Documents>) -> Router {
     routes.fallback_service(fallback)
 }
 
+/// The same where whoever reaches the routes is known by that: as `by` she asks.
+pub fn with_documents_as(
+    routes: Router,
+    documents: Arc<dyn Documents>,
+    by: &'static str,
+) -> Router {
+    let handle = move |State(documents): State<Arc<dyn Documents>>, request: Request| async move {
+        match answer(documents.as_ref(), Asker::Known(by), request).await {
+            Ok(response) | Err(response) => response,
+        }
+    };
+    let fallback = Router::new().fallback(handle).with_state(documents);
+    routes.fallback_service(fallback)
+}
+
+/// Who asks: by where she came from, or known already.
+enum Asker {
+    From(SocketAddr),
+    Known(&'static str),
+}
+
 async fn handle(
     State(documents): State<Arc<dyn Documents>>,
     peer: Option<Extension<Peer>>,
@@ -131,14 +152,14 @@ async fn handle(
     let Some(Extension(Peer(peer))) = peer else {
         return problem(500, "Internal Server Error", "a connection from nowhere");
     };
-    match answer(documents.as_ref(), peer, request).await {
+    match answer(documents.as_ref(), Asker::From(peer), request).await {
         Ok(response) | Err(response) => response,
     }
 }
 
 async fn answer(
     documents: &dyn Documents,
-    peer: SocketAddr,
+    asker: Asker,
     request: Request,
 ) -> Result<Response, Response> {
     let (parts, body) = request.into_parts();
@@ -177,19 +198,24 @@ async fn answer(
             .get(name)
             .and_then(|value| value.to_str().ok())
     };
-    let claim = Claim {
-        peer,
-        method: parts.method.as_str(),
-        target: parts
-            .uri
-            .path_and_query()
-            .map_or("/", |target| target.as_str()),
-        authorization: text(header::AUTHORIZATION),
-        asserted: text(X_3GPP_ASSERTED).or_else(|| text(X_XCAP_ASSERTED)),
-        intended: text(X_3GPP_INTENDED),
-        owner: owner.as_deref(),
+    let by = match asker {
+        Asker::Known(by) => by.to_owned(),
+        Asker::From(peer) => {
+            let claim = Claim {
+                peer,
+                method: parts.method.as_str(),
+                target: parts
+                    .uri
+                    .path_and_query()
+                    .map_or("/", |target| target.as_str()),
+                authorization: text(header::AUTHORIZATION),
+                asserted: text(X_3GPP_ASSERTED).or_else(|| text(X_XCAP_ASSERTED)),
+                intended: text(X_3GPP_INTENDED),
+                owner: owner.as_deref(),
+            };
+            documents.identify(&claim).map_err(unidentified)?
+        }
     };
-    let by = documents.identify(&claim).map_err(unidentified)?;
     let asked = Asked {
         by,
         owner,
