@@ -1,13 +1,16 @@
 //! Presentities who keep documents: their requests, the twin of the store, and what follows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use machine::DocumentWrite;
 use shard::{DocumentRequest, Told};
 use xcap::Address;
 
-use crate::rules::{Gives, Rules, document};
+use crate::document::user;
+use crate::plan::USERS;
+use crate::rules::{Gives, KEEPER, Rules, document, lists, lists_path, read_lists};
 use crate::world::{Event, World};
 
 impl World {
@@ -16,27 +19,36 @@ impl World {
         let Some(life) = &self.server.life else {
             return;
         };
-        let path = format!("pres-rules/users/{presentity}/index");
+        // By lists, what changes is who is in them; the keeper changes those.
+        let (owner, path, content_type, body) = if self.plan.listed {
+            let path = lists_path(presentity);
+            let path = format!("resource-lists/users/{KEEPER}/{path}");
+            (
+                KEEPER,
+                path,
+                "application/resource-lists+xml",
+                lists(&rules),
+            )
+        } else {
+            let path = format!("pres-rules/users/{presentity}/index");
+            let media_type = "application/auth-policy+xml";
+            (presentity, path, media_type, document(&rules))
+        };
         let Ok(address) = Address::parse(&path, None, xdm::usages::default_namespace) else {
             return;
         };
         let shards = life.shards.len() as u16;
-        let shard = self
-            .server
-            .partitioner()
-            .partition(presentity)
-            .shard(shards);
-        let body = document(&rules);
+        let shard = self.server.partitioner().partition(owner).shard(shards);
         let request = DocumentRequest {
             ticket: 0,
-            by: presentity.to_owned(),
+            by: owner.to_owned(),
             method: match body {
                 Some(_) => xdm::Method::Put,
                 None => xdm::Method::Delete,
             },
             address,
-            owner: Some(presentity.to_owned()),
-            content_type: Some("application/auth-policy+xml".to_owned()),
+            owner: Some(owner.to_owned()),
+            content_type: Some(content_type.to_owned()),
             if_match: None,
             if_none_match: None,
             body: body.unwrap_or_default().into_bytes(),
@@ -62,8 +74,12 @@ impl World {
         self.schedule(after, event);
     }
 
-    /// It arrives.
+    /// It arrives: lists take effect there.
     pub(crate) fn shard_told(&mut self, from: u16, shard: u16, told: Told) {
+        if let Told::Lists { lists, .. } = &told {
+            let lists = Arc::clone(lists);
+            self.learn(Some(shard), |_, path| lists.get(path).cloned());
+        }
         self.turn(shard, None, |machine, now| {
             machine.handle_told(now, from, told)
         });
@@ -97,7 +113,9 @@ impl World {
         let outcome = match full {
             true => Err("full".to_owned()),
             false => {
-                self.learn_rules();
+                // By lists they hold where those are kept, and elsewhere once they are there.
+                let here = self.plan.listed.then_some(write.shard);
+                self.learn_kept(here);
                 Ok(())
             }
         };
@@ -108,19 +126,45 @@ impl World {
 
     /// The reference knows the rules that are on the disk: they hold from here on. Whose are others than they were?
     pub(crate) fn learn_rules(&mut self) -> BTreeSet<String> {
-        let mut ruled = BTreeSet::new();
-        let texts = self.server.documents.iter().filter_map(|(name, stored)| {
-            let owner = name.owner.as_deref()?;
-            Some((owner.to_owned(), stored.text.clone()))
+        self.learn_kept(None)
+    }
+
+    fn learn_kept(&mut self, shard: Option<u16>) -> BTreeSet<String> {
+        let kept = self.server.documents.iter();
+        let kept = kept.filter_map(|(name, stored)| {
+            let owner = name.owner.as_deref()?.to_owned();
+            Some(((owner, name.path.to_string()), stored.text.clone()))
         });
-        let texts: Vec<_> = texts.collect();
-        for number in 0..crate::plan::USERS {
-            let presentity = crate::document::user(number);
-            let text = texts.iter().find(|(owner, _)| *owner == presentity);
-            let rules = text.map_or(
-                [Gives::Nothing; crate::plan::USERS as usize],
-                |(_, text)| read(text),
-            );
+        let kept: BTreeMap<_, _> = kept.collect();
+        self.learn(shard, |owner, path| {
+            kept.get(&(owner.to_owned(), path.to_owned())).cloned()
+        })
+    }
+
+    /// From these documents, about presentities of this shard, or of all.
+    fn learn(
+        &mut self,
+        shard: Option<u16>,
+        find: impl Fn(&str, &str) -> Option<Arc<str>>,
+    ) -> BTreeSet<String> {
+        let shards = self
+            .server
+            .life
+            .as_ref()
+            .map(|life| life.shards.len() as u16);
+        let mut ruled = BTreeSet::new();
+        for number in 0..USERS {
+            let presentity = user(number);
+            let partition = self.server.partitioner().partition(&presentity);
+            if shard.is_some_and(|shard| shards.map(|of| partition.shard(of)) != Some(shard)) {
+                continue;
+            }
+            let rules = if self.plan.listed {
+                find(KEEPER, &lists_path(&presentity)).map(|text| read_lists(&text))
+            } else {
+                find(&presentity, "index").map(|text| read(&text))
+            };
+            let rules = rules.unwrap_or([Gives::Nothing; USERS as usize]);
             if self.witness.ruled(self.at, &presentity, rules) {
                 ruled.insert(presentity);
             }

@@ -10,6 +10,10 @@ use machine::{Instant, Key, Now, Partitioner, Random, Wall};
 use shard::{Dispatch, Shard, Start, Table};
 use store::{Memory, Observer, Store, StoreError};
 
+use crate::document::user;
+use crate::plan::USERS;
+use crate::rules::document_by_lists;
+
 /// The wall clock when the world begins: some day of 2026.
 const WALL_MS: u64 = 1_790_000_000_000;
 
@@ -85,9 +89,24 @@ pub(crate) struct Server {
     hash_key: [u8; 16],
 }
 
+fn rules_by_lists(number: u8) -> (DocumentName, StoredDocument) {
+    let presentity = user(number);
+    let name = DocumentName {
+        owner: Some(presentity.as_str().into()),
+        auid: xdm::usages::PRES_RULES.auid.into(),
+        path: "index".into(),
+    };
+    let content = StoredDocument {
+        text: document_by_lists(&presentity).into(),
+        tag: "by-lists".into(),
+        modified: Wall::from_millis(WALL_MS),
+    };
+    (name, content)
+}
+
 impl Server {
-    /// A machine whose process has not been started.
-    pub(crate) fn new(seed: u64) -> Self {
+    /// A machine whose process has not been started. `listed`: rules by lists are on its disk already.
+    pub(crate) fn new(seed: u64, listed: bool) -> Self {
         let mut random = Random::new(seed ^ 0x5e17_e17e_5e17);
         let mut hash_key = [0; 16];
         for half in hash_key.chunks_mut(8) {
@@ -95,7 +114,11 @@ impl Server {
         }
         Self {
             disk: Memory::by_hand(hash_key),
-            documents: BTreeMap::new(),
+            documents: if listed {
+                (0..USERS).map(rules_by_lists).collect()
+            } else {
+                BTreeMap::new()
+            },
             keeping: VecDeque::new(),
             life: None,
             lives: 0,

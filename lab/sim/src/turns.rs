@@ -424,6 +424,7 @@ impl World {
             )
         });
         self.draw(PointKind::Down, true, || "has stopped".to_owned());
+        self.learn_rules();
         self.tally.stops += 1;
         self.witness.stopped(self.at, hasty);
         self.close_all_connections();

@@ -204,7 +204,7 @@ impl World {
             at: Instant::from_micros(1_000_000),
             queue: BinaryHeap::new(),
             order: 0,
-            server: Server::new(plan.seed),
+            server: Server::new(plan.seed, plan.listed),
             settings,
             people,
             odds,

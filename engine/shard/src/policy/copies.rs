@@ -24,7 +24,7 @@ pub struct OwnersLists(BTreeMap<Arc<str>, Arc<str>>);
 
 impl OwnersLists {
     /// What is in one of these documents.
-    pub(super) fn get(&self, path: &str) -> Option<&Arc<str>> {
+    pub fn get(&self, path: &str) -> Option<&Arc<str>> {
         self.0.get(path)
     }
 
