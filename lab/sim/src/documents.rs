@@ -8,6 +8,7 @@ use machine::DocumentWrite;
 use shard::{DocumentRequest, Told};
 use xcap::Address;
 
+use crate::breakage::Breakage;
 use crate::document::user;
 use crate::plan::USERS;
 use crate::rules::{Gives, KEEPER, Rules, document, lists, lists_path, read_lists};
@@ -63,6 +64,9 @@ impl World {
         let Some(life) = self.server.life.as_ref().map(|life| life.number) else {
             return;
         };
+        if self.broken.how == Breakage::KeepsListsForItself && matches!(told, Told::Lists { .. }) {
+            return;
+        }
         self.note(|| format!("  shard {from} tells shard {shard}: {told:?}"));
         let after = self.server.jitter(5_000);
         let event = Event::ToldShard {

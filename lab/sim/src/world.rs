@@ -312,6 +312,8 @@ impl World {
             }
             self.advance(self.at + STILL);
         }
+        // Whoever should have been told: what is on the disk holds.
+        self.learn_rules();
         let standings: Vec<_> = self.people.iter().map(Person::standing).collect();
         self.witness.tell(self.at, &Happening::Calm(&standings));
     }

@@ -174,12 +174,7 @@ async fn answer(
     let is_ours = |host: &str| is_loopback(host) || documents.is_our_host(host);
     check_origin(&parts.headers, parts.uri.host(), is_ours)
         .map_err(|(status, title, detail)| problem(status, title, detail))?;
-    let method = match parts.method {
-        Method::GET | Method::HEAD => xdm::Method::Get,
-        Method::PUT => xdm::Method::Put,
-        Method::DELETE => xdm::Method::Delete,
-        _ => return Err(allowed("GET, HEAD, PUT, DELETE")),
-    };
+    let method = method_of(&parts.method).ok_or_else(|| allowed("GET, HEAD, PUT, DELETE"))?;
     let address = Address::parse(below, parts.uri.query(), xdm::usages::default_namespace);
     let address = address.map_err(|bad| match bad {
         xcap::Bad::Nowhere => problem(404, "Not Found", &bad.to_string()),
@@ -227,6 +222,15 @@ async fn answer(
         body: bounded(body, documents.body_bytes_max()).await?.to_vec(),
     };
     Ok(told(&documents.ask(asked).await))
+}
+
+const fn method_of(method: &Method) -> Option<xdm::Method> {
+    match *method {
+        Method::GET | Method::HEAD => Some(xdm::Method::Get),
+        Method::PUT => Some(xdm::Method::Put),
+        Method::DELETE => Some(xdm::Method::Delete),
+        _ => None,
+    }
 }
 
 /// A page of elsewhere has no business here, nor a name that somebody made to mean this machine (DNS rebinding).
