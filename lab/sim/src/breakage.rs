@@ -52,6 +52,8 @@ pub enum Breakage {
     Misjudges,
     /// A client that was refused does nothing any more.
     GivesUp,
+    /// Lists that change are not told to shards that have a copy.
+    KeepsListsForItself,
 }
 
 /// What it takes to be broken.

@@ -1,15 +1,19 @@
 //! Presentities who keep documents: their requests, the twin of the store, and what follows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use machine::DocumentWrite;
-use scenario::{Asked, Told};
-use shard::{Directory, DocumentAnswer, DocumentRequest};
+use scenario::Asked;
+use shard::{Directory, DocumentAnswer, DocumentRequest, Told};
 use sip::Uri;
 use xcap::{Address, Bad, Tree};
 
-use crate::rules::{Gives, Rules, document};
+use crate::breakage::Breakage;
+use crate::document::user;
+use crate::plan::USERS;
+use crate::rules::{Gives, KEEPER, Rules, document, lists, lists_path, read_lists};
 use crate::world::{Event, World};
 
 impl World {
@@ -18,27 +22,36 @@ impl World {
         let Some(life) = &self.server.life else {
             return;
         };
-        let path = format!("pres-rules/users/{presentity}/index");
+        // By lists, what changes is who is in them; the keeper changes those.
+        let (owner, path, content_type, body) = if self.plan.listed {
+            let path = lists_path(presentity);
+            let path = format!("resource-lists/users/{KEEPER}/{path}");
+            (
+                KEEPER,
+                path,
+                "application/resource-lists+xml",
+                lists(&rules),
+            )
+        } else {
+            let path = format!("pres-rules/users/{presentity}/index");
+            let media_type = "application/auth-policy+xml";
+            (presentity, path, media_type, document(&rules))
+        };
         let Ok(address) = Address::parse(&path, None, xdm::usages::default_namespace) else {
             return;
         };
         let shards = life.shards.len() as u16;
-        let shard = self
-            .server
-            .partitioner()
-            .partition(presentity)
-            .shard(shards);
-        let body = document(&rules);
+        let shard = self.server.partitioner().partition(owner).shard(shards);
         let request = DocumentRequest {
             ticket: 0,
-            by: presentity.to_owned(),
+            by: owner.to_owned(),
             method: match body {
                 Some(_) => xdm::Method::Put,
                 None => xdm::Method::Delete,
             },
             address,
-            owner: Some(presentity.to_owned()),
-            content_type: Some("application/auth-policy+xml".to_owned()),
+            owner: Some(owner.to_owned()),
+            content_type: Some(content_type.to_owned()),
             if_match: None,
             if_none_match: None,
             body: body.unwrap_or_default().into_bytes(),
@@ -49,11 +62,11 @@ impl World {
     }
 
     /// A guest asks for a document, as if by HTTP: what stands between HTTP and shards is not in this world.
-    pub(crate) fn ask(&mut self, asked: &Asked) -> Told {
+    pub(crate) fn ask(&mut self, asked: &Asked) -> scenario::Told {
         let request = match self.document_request(asked) {
             Ok(request) => request,
             Err((status, fields)) => {
-                return Told {
+                return scenario::Told {
                     status,
                     fields,
                     body: Vec::new(),
@@ -61,9 +74,9 @@ impl World {
             }
         };
         let Some(life) = &self.server.life else {
-            return Told {
+            return scenario::Told {
                 status: 503,
-                ..Told::default()
+                ..scenario::Told::default()
             };
         };
         let owner = request.owner.as_deref().unwrap_or("global");
@@ -76,7 +89,9 @@ impl World {
         let patience = self.at + Duration::from_secs(5);
         self.advance_while(patience, |world| world.told.is_none());
         let told = self.told.take();
-        told.map_or_else(Told::default, |answer| as_http(answer, &asked.method))
+        told.map_or_else(scenario::Told::default, |answer| {
+            as_http(answer, &asked.method)
+        })
     }
 
     fn document_request(&self, asked: &Asked) -> Result<DocumentRequest, Refused> {
@@ -133,6 +148,36 @@ impl World {
         }
     }
 
+    /// A shard says something to another: soon, and not always in order.
+    pub(crate) fn tell(&mut self, from: u16, shard: u16, told: Told) {
+        let Some(life) = self.server.life.as_ref().map(|life| life.number) else {
+            return;
+        };
+        if self.broken.how == Breakage::KeepsListsForItself && matches!(told, Told::Lists { .. }) {
+            return;
+        }
+        self.note(|| format!("  shard {from} tells shard {shard}: {told:?}"));
+        let after = self.server.jitter(5_000);
+        let event = Event::ToldShard {
+            life,
+            from,
+            shard,
+            told,
+        };
+        self.schedule(after, event);
+    }
+
+    /// It arrives: lists take effect there.
+    pub(crate) fn shard_told(&mut self, from: u16, shard: u16, told: Told) {
+        if let Told::Lists { lists, .. } = &told {
+            let lists = Arc::clone(lists);
+            self.learn(Some(shard), |_, path| lists.get(path).cloned());
+        }
+        self.turn(shard, None, |machine, now| {
+            machine.handle_told(now, from, told)
+        });
+    }
+
     /// A change is handed to the store of documents.
     pub(crate) fn keep(&mut self, write: DocumentWrite) {
         let Some(life) = self.server.life.as_ref().map(|life| life.number) else {
@@ -161,7 +206,9 @@ impl World {
         let outcome = match full {
             true => Err("full".to_owned()),
             false => {
-                self.learn_rules();
+                // By lists they hold where those are kept, and elsewhere once they are there.
+                let here = self.plan.listed.then_some(write.shard);
+                self.learn_kept(here);
                 Ok(())
             }
         };
@@ -172,22 +219,48 @@ impl World {
 
     /// The reference knows the rules that are on the disk: they hold from here on. Whose are others than they were?
     pub(crate) fn learn_rules(&mut self) -> BTreeSet<String> {
-        let mut ruled = BTreeSet::new();
-        let rules = |name: &&machine::DocumentName| &*name.auid == "pres-rules";
-        let documents = self.server.documents.iter();
-        let documents = documents.filter(|(name, _)| rules(name));
-        let texts = documents.filter_map(|(name, stored)| {
-            let owner = name.owner.as_deref()?;
-            Some((owner.to_owned(), stored.text.clone()))
+        self.learn_kept(None)
+    }
+
+    fn learn_kept(&mut self, shard: Option<u16>) -> BTreeSet<String> {
+        let kept = self.server.documents.iter();
+        let is_meant =
+            |name: &machine::DocumentName| matches!(&*name.auid, "pres-rules" | "resource-lists");
+        let kept = kept.filter(|(name, _)| is_meant(name));
+        let kept = kept.filter_map(|(name, stored)| {
+            let owner = name.owner.as_deref()?.to_owned();
+            Some(((owner, name.path.to_string()), stored.text.clone()))
         });
-        let texts: Vec<_> = texts.collect();
-        for number in 0..crate::plan::USERS {
-            let presentity = crate::document::user(number);
-            let text = texts.iter().find(|(owner, _)| *owner == presentity);
-            let rules = text.map_or(
-                [Gives::Nothing; crate::plan::USERS as usize],
-                |(_, text)| read(text),
-            );
+        let kept: BTreeMap<_, _> = kept.collect();
+        self.learn(shard, |owner, path| {
+            kept.get(&(owner.to_owned(), path.to_owned())).cloned()
+        })
+    }
+
+    /// From these documents, about presentities of this shard, or of all.
+    fn learn(
+        &mut self,
+        shard: Option<u16>,
+        find: impl Fn(&str, &str) -> Option<Arc<str>>,
+    ) -> BTreeSet<String> {
+        let shards = self
+            .server
+            .life
+            .as_ref()
+            .map(|life| life.shards.len() as u16);
+        let mut ruled = BTreeSet::new();
+        for number in 0..USERS {
+            let presentity = user(number);
+            let partition = self.server.partitioner().partition(&presentity);
+            if shard.is_some_and(|shard| shards.map(|of| partition.shard(of)) != Some(shard)) {
+                continue;
+            }
+            let rules = if self.plan.listed {
+                find(KEEPER, &lists_path(&presentity)).map(|text| read_lists(&text))
+            } else {
+                find(&presentity, "index").map(|text| read(&text))
+            };
+            let rules = rules.unwrap_or([Gives::Nothing; USERS as usize]);
             if self.witness.ruled(self.at, &presentity, rules) {
                 ruled.insert(presentity);
             }
@@ -202,7 +275,7 @@ type Refused = (u16, Vec<(String, String)>);
 /// Requests of guests, one at a time.
 const GUESTS_TICKET: u64 = 1;
 
-fn as_http(answer: DocumentAnswer, method: &str) -> Told {
+fn as_http(answer: DocumentAnswer, method: &str) -> scenario::Told {
     let mut fields = Vec::new();
     let mut field = |name: &str, value: String| fields.push((name.to_owned(), value));
     if !answer.media_type.is_empty() {
@@ -214,7 +287,7 @@ fn as_http(answer: DocumentAnswer, method: &str) -> Told {
     if !answer.allow.is_empty() {
         field("Allow", answer.allow.to_owned());
     }
-    Told {
+    scenario::Told {
         status: answer.status,
         fields,
         body: match method {

@@ -59,6 +59,7 @@ impl Stage {
             interval_ms: 0,
             handling,
             named: false,
+            listed: false,
             people: Vec::new(),
             odds: 0,
             operations: Vec::new(),

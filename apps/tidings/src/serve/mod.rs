@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use configuration::{Commit, Configuration, Origin, Overrides, Problems, Reading, Serves};
 use node::{Clock, Node, Observer, Readiness, StartError};
+use shard::OPERATOR;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use web::{AdminSocket, Listening};
@@ -282,10 +283,11 @@ fn spawn_web(
         runtime.spawn(web::serve(listening, routes));
     }
     if let Some(listener) = socket.take() {
-        runtime.spawn(AdminSocket::serve(
-            listener,
-            web::admin_routes(running.clone()),
-        ));
+        let mut routes = web::admin_routes(running.clone());
+        if running.documents.is_served() {
+            routes = web::with_documents_as(routes, running.documents.clone(), OPERATOR);
+        }
+        runtime.spawn(AdminSocket::serve(listener, routes));
     }
 }
 
