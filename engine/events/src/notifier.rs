@@ -65,7 +65,7 @@ impl EventState {
         let known = self.by_name[usize::from(package)].get(context.presentity);
         let unpublished = known.is_none_or(|slot| {
             let resource = &self.resources[*slot as usize];
-            resource.publications.is_empty() && !resource.published
+            resource.publications.is_empty() && resource.permanent.is_none() && !resource.published
         });
         if context.presence.unknown_presentity_is_404 && unpublished && !is_winfo {
             return Err(Rejection::new(404, ""));

@@ -170,8 +170,12 @@ impl EventState {
         }
     }
 
-    /// How many entries there are of everything that is kept: nothing is left when nothing happens any more.
+    /// How many entries there are of everything that is kept: nothing is left when nothing happens any more, but what users keep for good.
     pub fn remembered(&self) -> usize {
+        let lasting = self.resources.iter();
+        let lasting = lasting
+            .filter(|(_, resource)| resource.permanent.is_some() && resource.is_forgettable())
+            .count();
         let maps = self.by_name.iter().map(HashMap::len).sum::<usize>()
             + self.by_key.len()
             + self.watchers.len()
@@ -188,6 +192,8 @@ impl EventState {
             + queues
             + records
             + sights.sum::<usize>()
+            // Each of those and its name.
+            - 2 * lasting
     }
 
     /// The names of the packages, for Allow-Events (RFC 6665 §8.2.2: packages, not templates).
@@ -295,7 +301,7 @@ impl EventState {
         Some(self.view(slot).body.clone())
     }
 
-    fn slot_of(&self, package: &str, presentity: &str) -> Option<u32> {
+    pub(crate) fn slot_of(&self, package: &str, presentity: &str) -> Option<u32> {
         let mut packages = self.packages.iter();
         let index = packages.position(|known| known.name == package)?;
         self.by_name.get(index)?.get(presentity).copied()
@@ -335,6 +341,7 @@ impl EventState {
             key: Key::new(self.partitioner.partition(&name), number),
             stored: false,
             published: false,
+            permanent: None,
             publications: Vec::new(),
             view: None,
             sights: Sights::default(),

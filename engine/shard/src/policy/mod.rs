@@ -11,12 +11,12 @@ use documents::common_policy::{Condition, Except, Rule, Ruleset, Who};
 use documents::pidf::Presence;
 use documents::pres_rules::SubHandling;
 use documents::schema::usages::PUB_RULES as PUB_RULES_URI;
-use events::{EventState, Given, Sight};
+use events::{EventState, Given, Permanent, Sight};
 use hashbrown::HashMap;
 use machine::settings::{Handling, Root};
 use machine::{DocumentName, Instant, Partitioner, Wall};
 use presence::authorization::{self, Asking, Decision, Document, Seen};
-use xdm::usages::{OMA_PRES_RULES, PRES_RULES, PUB_RULES, RESOURCE_LISTS};
+use xdm::usages::{OMA_PRES_RULES, PIDF_MANIPULATION, PRES_RULES, PUB_RULES, RESOURCE_LISTS};
 use xml::Bounds;
 
 use crate::directory::Directory;
@@ -195,7 +195,10 @@ impl Judge<'_> {
             .publications_of("presence", presentity)
             .filter_map(|body| Presence::read(body, &Bounds::TRUSTED).ok())
             .collect();
-        let sphere = authorization::sphere(&published);
+        let permanent = events.permanent_of("presence", presentity);
+        let permanent =
+            permanent.and_then(|said| Presence::read(said.body.as_bytes(), &Bounds::TRUSTED).ok());
+        let sphere = authorization::sphere(&published, permanent.as_ref());
         let before = self
             .policy
             .spheres
@@ -276,7 +279,29 @@ impl Shard {
             let (mut judge, events) = self.judge_and_events();
             judge.learn_sphere(&owner, events);
             self.redecide_one(&owner);
+        } else if *name.auid == *PIDF_MANIPULATION.auid {
+            self.permanent_changed(&owner);
         }
+    }
+
+    /// Every document is there: what users say of themselves for good belongs to what is composed.
+    pub(crate) fn restore_permanent(&mut self) {
+        for owner in self.documents.owners() {
+            if let Some(said) = self.documents.of(owner).and_then(permanent) {
+                let presence = self.directory.presence(owner);
+                self.events
+                    .restore_permanent("presence", owner, &presence, said);
+            }
+        }
+    }
+
+    /// RFC 4827: a source that never lapses, below all that is published.
+    fn permanent_changed(&mut self, owner: &str) {
+        let said = self.documents.of(owner).and_then(permanent);
+        let presence = self.directory.presence(owner);
+        self.events
+            .handle_permanent("presence", owner, &presence, said);
+        self.follow_spheres();
     }
 
     fn redecide_one(&mut self, presentity: &str) {
@@ -335,6 +360,15 @@ const RULES: [&str; 2] = [PRES_RULES.auid, OMA_PRES_RULES.auid];
 
 fn is_rules(auid: &str) -> bool {
     RULES.contains(&auid)
+}
+
+/// What a user says of herself for good (RFC 4827 §5: the usage's one document).
+fn permanent(shelf: &Shelf) -> Option<Permanent> {
+    let document = shelf.get(PIDF_MANIPULATION.auid, PIDF_MANIPULATION.document?)?;
+    Some(Permanent {
+        body: document.text.clone(),
+        modified: document.modified,
+    })
 }
 
 /// Whether a word stands in the rules at all.
