@@ -144,12 +144,7 @@ impl Resource {
         }
     }
 
-    /// Nothing needs it any more.
-    pub fn is_idle(&self) -> bool {
-        self.permanent.is_none() && self.is_forgettable()
-    }
-
-    /// Nothing but the user's own document needs it.
+    /// Nothing needs it any more, but what its user keeps for good.
     pub(crate) fn is_forgettable(&self) -> bool {
         self.publications.is_empty() && self.subscriptions.is_empty() && !self.published
     }

@@ -117,7 +117,7 @@ pub struct EventState {
 /// How much there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Presentities that are watched or published for.
+    /// Presentities that are watched, published for, or keep something of themselves for good.
     pub presentities: usize,
     /// Live publications.
     pub publications: usize,
@@ -364,13 +364,29 @@ impl EventState {
         let Some(resource) = self.resources.get(slot as usize) else {
             return;
         };
-        if !resource.is_idle() {
+        if !resource.is_forgettable() {
             return;
+        }
+        if resource.permanent.is_some() {
+            return self.forget_watchers(slot);
         }
         let resource = self.resources.remove(slot as usize);
         self.by_name[usize::from(resource.package)].remove(&resource.name);
         if resource.stored {
             self.remove_lazily(resource.key);
+        }
+    }
+
+    /// Nobody watches any more what somebody keeps for good: only that is left, and no record.
+    fn forget_watchers(&mut self, slot: u32) {
+        let number = self.next_number();
+        let resource = &mut self.resources[slot as usize];
+        (resource.view, resource.neutral) = (None, None);
+        if std::mem::take(&mut resource.stored) {
+            let key = Key::new(resource.key.partition(), number);
+            let stored = std::mem::replace(&mut resource.key, key);
+            (resource.answered, resource.asked) = (AnsweredByAll::default(), 0);
+            self.remove_lazily(stored);
         }
     }
 

@@ -3,20 +3,32 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use machine::DocumentWrite;
+use machine::{DocumentName, DocumentWrite};
 use shard::DocumentRequest;
 use xcap::Address;
+use xdm::usages::{PIDF_MANIPULATION, PRES_RULES, Usage};
 
+use crate::document::permanent;
 use crate::rules::{Gives, Rules, document};
 use crate::world::{Event, World};
 
 impl World {
     /// A presentity puts her rules, or deletes them where nobody is mentioned.
     pub(crate) fn put_rules(&mut self, presentity: &str, rules: Rules) {
+        self.put_document(presentity, &PRES_RULES, document(&rules));
+    }
+
+    /// A presentity puts what she keeps of herself for good, or deletes it.
+    pub(crate) fn put_permanent(&mut self, presentity: &str, says: Option<u64>) {
+        let text = says.map(|says| permanent(presentity, says));
+        self.put_document(presentity, &PIDF_MANIPULATION, text);
+    }
+
+    fn put_document(&mut self, presentity: &str, usage: &Usage, body: Option<String>) {
         let Some(life) = &self.server.life else {
             return;
         };
-        let path = format!("pres-rules/users/{presentity}/index");
+        let path = format!("{}/users/{presentity}/index", usage.auid);
         let Ok(address) = Address::parse(&path, None, xdm::usages::default_namespace) else {
             return;
         };
@@ -26,7 +38,6 @@ impl World {
             .partitioner()
             .partition(presentity)
             .shard(shards);
-        let body = document(&rules);
         let request = DocumentRequest {
             ticket: 0,
             by: presentity.to_owned(),
@@ -36,7 +47,7 @@ impl World {
             },
             address,
             owner: Some(presentity.to_owned()),
-            content_type: Some("application/auth-policy+xml".to_owned()),
+            content_type: Some(usage.media_type.to_owned()),
             if_match: None,
             if_none_match: None,
             body: body.unwrap_or_default().into_bytes(),
@@ -74,7 +85,7 @@ impl World {
         let outcome = match full {
             true => Err("full".to_owned()),
             false => {
-                self.learn_rules();
+                self.learn_documents();
                 Ok(())
             }
         };
@@ -83,26 +94,30 @@ impl World {
         });
     }
 
-    /// The reference knows the rules that are on the disk: they hold from here on. Whose are others than they were?
-    pub(crate) fn learn_rules(&mut self) -> BTreeSet<String> {
-        let mut ruled = BTreeSet::new();
-        let texts = self.server.documents.iter().filter_map(|(name, stored)| {
-            let owner = name.owner.as_deref()?;
-            Some((owner.to_owned(), stored.text.clone()))
-        });
-        let texts: Vec<_> = texts.collect();
+    /// The reference knows the documents that are on the disk: they hold from here on. Whose are others than they were?
+    pub(crate) fn learn_documents(&mut self) -> BTreeSet<String> {
+        let mut changed = BTreeSet::new();
         for number in 0..crate::plan::USERS {
             let presentity = crate::document::user(number);
-            let text = texts.iter().find(|(owner, _)| *owner == presentity);
-            let rules = text.map_or(
-                [Gives::Nothing; crate::plan::USERS as usize],
-                |(_, text)| read(text),
-            );
-            if self.witness.ruled(self.at, &presentity, rules) {
-                ruled.insert(presentity);
+            let kept = |usage: &Usage| {
+                let mut documents = self.server.documents.iter();
+                let is_it = |name: &DocumentName| {
+                    name.owner.as_deref() == Some(&presentity) && *name.auid == *usage.auid
+                };
+                let found = documents.find(|(name, _)| is_it(name));
+                found.map(|(_, stored)| stored.clone())
+            };
+            let rules = kept(&PRES_RULES)
+                .map_or([Gives::Nothing; crate::plan::USERS as usize], |stored| {
+                    read(&stored.text)
+                });
+            let permanent = kept(&PIDF_MANIPULATION);
+            let ruled = self.witness.ruled(self.at, &presentity, rules);
+            if self.witness.keeps(self.at, &presentity, permanent) || ruled {
+                changed.insert(presentity);
             }
         }
-        ruled
+        changed
     }
 }
 

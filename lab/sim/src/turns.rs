@@ -362,7 +362,7 @@ impl World {
     pub(crate) fn crash(&mut self) {
         let pending = self.server.disk.pending() as u64;
         let kept = self.server.crash();
-        let ruled = self.learn_rules();
+        let ruled = self.learn_documents();
         self.tally.crashes += 1;
         self.tally.batches_lost += pending - kept.min(pending);
         self.tally.batches_kept += kept;

@@ -649,6 +649,7 @@ impl World {
                 interval_ms,
             } => self.reload(handling, interval_ms),
             Operation::Rules { whom, rules } => self.put_rules(&user(whom), rules),
+            Operation::Permanent { whom, says } => self.put_permanent(&user(whom), says),
             Operation::Cut { who, lasts_ms } => {
                 self.links[who].cut_until = self.at + Duration::from_millis(lasts_ms);
             }
