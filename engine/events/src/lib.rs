@@ -20,6 +20,7 @@ pub mod state;
 pub mod stored;
 pub mod subscription;
 mod waiting;
+pub mod watcher;
 pub mod winfo;
 mod written;
 

@@ -19,6 +19,7 @@ use crate::sight::Given;
 use crate::state::{APPENDS_MAX, Context, Done, EventState, RETRANSMISSIONS_LAST, Timer};
 use crate::stored::Encoder;
 use crate::subscription::{Origin, Owed, Phase, Reason, Subscription};
+use crate::watcher;
 use crate::written::Kind;
 
 /// What the 2xx says.
@@ -271,7 +272,7 @@ impl EventState {
             // RFC 3261 §12.2.2: out of order.
             return Err(Rejection::new(500, "CSeq out of order"));
         }
-        if *subscription.watcher != *context.identity {
+        if watcher::name(&subscription.watcher) != watcher::name(context.identity) {
             return Err(Rejection::new(403, "Another watcher's dialog"));
         }
         let notify_type = match request.accept().is_absent() {
@@ -640,16 +641,16 @@ pub(crate) const fn handling_byte(handling: Handling) -> u8 {
     }
 }
 
-/// `LISTENER TRANSPORT NEXT-HOP ADDRESS`, as in `0 u- 192.0.2.1:5060`.
+/// `LISTENER TRANSPORT BELIEVED NEXT-HOP ADDRESS`, as in `0 ud- 192.0.2.1:5060`.
 fn origin_bytes(origin: Origin) -> Vec<u8> {
     let mut out = Vec::with_capacity(64);
     write_number(&mut out, u64::from(origin.listener.0));
-    out.extend_from_slice(match (origin.transport.is_reliable(), origin.is_next_hop) {
-        (true, true) => b" t! ",
-        (true, false) => b" t- ",
-        (false, true) => b" u! ",
-        (false, false) => b" u- ",
-    });
+    let transport = match origin.transport.is_reliable() {
+        true => b't',
+        false => b'u',
+    };
+    let next_hop = if origin.is_next_hop { b'!' } else { b'-' };
+    out.extend_from_slice(&[b' ', transport, origin.believed.to_byte(), next_hop, b' ']);
     match origin.peer {
         SocketAddr::V4(peer) => {
             for (at, byte) in peer.ip().octets().into_iter().enumerate() {

@@ -19,6 +19,7 @@ use crate::resource::{AnsweredByAll, NOTHING, Resource, View};
 use crate::sight::{Sights, WHOLE};
 use crate::stored::Encoder;
 use crate::subscription::Subscription;
+use crate::watcher::{self, Believed};
 use crate::winfo::Winfo;
 use crate::written::{Kind, Written};
 
@@ -35,7 +36,7 @@ pub struct Context<'a> {
     pub now: Now,
     /// Canonical address of record of the Request-URI.
     pub presentity: &'a str,
-    /// Canonical address of record of who asks.
+    /// Who asks, as `watcher` writes her.
     pub identity: &'a str,
     /// `[presence]` of the presentity's domain.
     pub presence: &'a Presence,
@@ -288,6 +289,22 @@ impl EventState {
         let publications = slot.map(|slot| &self.resources[slot as usize].publications);
         let publications = publications.into_iter().flatten();
         publications.map(|publication| &*publication.body)
+    }
+
+    /// Who the latest subscription of a watcher is from, and how that was established; `None`: she has none.
+    pub fn subscriber(
+        &self,
+        package: &str,
+        presentity: &str,
+        watcher: &str,
+    ) -> Option<(Arc<str>, Believed)> {
+        let slot = self.slot_of(package, presentity)?;
+        let all = self.resources[slot as usize].subscriptions.iter();
+        let hers = all
+            .map(|slot| &self.subscriptions[*slot as usize])
+            .filter(|subscription| watcher::is(&subscription.watcher, watcher));
+        let latest = hers.max_by_key(|subscription| subscription.asked)?;
+        Some((latest.watcher.clone(), latest.origin().believed))
     }
 
     /// The whole view of somebody under a package; `None`: nobody publishes for her, and nobody watches.

@@ -9,7 +9,7 @@ use configuration::Configuration;
 use node::Clock;
 use serde_json::Value;
 use shard::settings::{Digest, Handling, Root, Settings};
-use shard::{Directory, DocumentRequest};
+use shard::{Believed, Directory, DocumentRequest};
 use sip::Uri;
 use web::{Asked, Claim, Refusal, Told, Unidentified};
 use xml::Bounds;
@@ -179,9 +179,24 @@ impl Documents {
             withheld: &explained.withheld,
         });
         let identity = &current.settings.identity;
-        let mut sources = vec!["what a trusted peer asserts"];
-        sources.extend(identity.digest.is_some().then_some("Digest"));
-        sources.extend(identity.from_is_identity.then_some("From"));
+        let name = |believed| match believed {
+            Believed::Asserted => "what a trusted peer asserts",
+            Believed::Digest => "Digest",
+            Believed::From => "From",
+        };
+        // What it was for who subscribes, what it could be for who does not.
+        let sources: Vec<&str> = match explained.believed {
+            Some(believed) => vec![name(believed)],
+            None => {
+                let could = [
+                    Some(Believed::Asserted),
+                    identity.digest.is_some().then_some(Believed::Digest),
+                    identity.from_is_identity.then_some(Believed::From),
+                ];
+                could.into_iter().flatten().map(name).collect()
+            }
+        };
+        value["subscribes"] = explained.believed.is_some().into();
         value["presentity"] = entity.into();
         value["identity_from"] = sources.into();
         Ok(value)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use documents::common_policy::Ruleset;
 use documents::pidf::Presence;
+use events::watcher::{self, Believed};
 use machine::Now;
 use machine::settings::Handling;
 use presence::authorization::{Decision, Permissions, Withheld, shown};
@@ -27,6 +28,8 @@ pub struct Explained {
     pub is_presentity: bool,
     /// Everything that is published, composed.
     pub whole: Bytes,
+    /// How it was established who her latest subscription is from; `None`: she has none.
+    pub believed: Option<Believed>,
     /// What a NOTIFY to the watcher carries; none: she is refused, or it carries nothing yet.
     pub seen: Option<Vec<u8>>,
     /// What she does not, and for want of what.
@@ -45,7 +48,11 @@ impl Shard {
     ) -> Option<Explained> {
         self.now = now;
         let watcher = watcher.unwrap_or(ANONYMOUS);
-        let is_presentity = presentity == watcher;
+        let subscriber = self.events.subscriber("presence", presentity, watcher);
+        let believed = subscriber.as_ref().map(|(_, believed)| *believed);
+        // Whoever subscribes is decided about by all that she was asserted to be.
+        let watcher = subscriber.as_ref().map_or(watcher, |(watcher, _)| watcher);
+        let is_presentity = watcher::is(watcher, presentity);
         let whole = self.events.composed("presence", presentity);
         let whole = whole.unwrap_or_else(|| neutral(presentity).into());
         let (mut judge, events) = self.judge_and_events();
@@ -95,6 +102,7 @@ impl Shard {
         };
         Some(Explained {
             by_default,
+            believed,
             is_presentity,
             decision,
             handling,

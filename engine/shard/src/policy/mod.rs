@@ -11,7 +11,7 @@ use documents::common_policy::{Condition, Except, Rule, Ruleset, Who};
 use documents::pidf::Presence;
 use documents::pres_rules::SubHandling;
 use documents::schema::usages::PUB_RULES as PUB_RULES_URI;
-use events::{EventState, Given, Permanent, Sight};
+use events::{EventState, Given, Permanent, Sight, watcher};
 use hashbrown::HashMap;
 use machine::settings::{Handling, Root};
 use machine::{DocumentName, Instant, Partitioner, Wall};
@@ -108,7 +108,7 @@ impl Judge<'_> {
         }
         let default_handling = domain.presence.default_handling;
         // The presentity always sees her own presence whole.
-        if presentity == watcher {
+        if watcher::is(watcher, presentity) {
             return Some(Given::whole(Handling::Allow));
         }
         let rules = self.rules(presentity);
@@ -133,9 +133,9 @@ impl Judge<'_> {
 
     /// What the rules say about a watcher, and when they may say something else.
     fn decision(&mut self, presentity: &str, watcher: &str, rules: &Rules) -> Decision {
-        let identities: &[String] = match watcher {
-            ANONYMOUS => &[],
-            watcher => &[watcher.to_owned()],
+        let identities: Vec<String> = match watcher {
+            ANONYMOUS => Vec::new(),
+            watcher => watcher::identities(watcher).map(str::to_owned).collect(),
         };
         let documents: Vec<Document<'_>> = rules
             .documents
@@ -145,7 +145,7 @@ impl Judge<'_> {
         let sphere = self.policy.spheres.get(presentity).cloned().flatten();
         let decision = authorization::decide(
             &Asking {
-                identities,
+                identities: &identities,
                 sphere: sphere.as_deref(),
                 now: self.now,
                 // They were made canonical when they were read.
