@@ -307,3 +307,14 @@ impl Subscription {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There may be millions.
+    #[test]
+    fn a_subscription_has_its_size() {
+        assert_eq!(size_of::<Subscription>(), 240);
+    }
+}

@@ -17,6 +17,7 @@ use crate::gate::{Grants, Held, Reply};
 use crate::identity::ADDRESS_BYTES_MAX;
 use crate::inputs::Flow;
 use crate::outputs::{Destination, Send};
+use crate::policy::MayPublish;
 use crate::record::Happened;
 use crate::shard::{ALLOW, Duty, Room, Shard};
 
@@ -241,15 +242,19 @@ impl Shard {
         Ok((presentity, domain.clone()))
     }
 
-    /// The presentity herself, whom her own rules let (OMA `pub-handling`), and where they say nothing whom the operator lets.
-    fn lets_publish(&mut self, domain: &Domain, source: &str, presentity: &str) -> bool {
+    /// Everything: the presentity herself. What her own rules let (OMA `pub-handling`), and where they say nothing what the operator lets.
+    fn lets_publish(&mut self, domain: &Domain, source: &str, presentity: &str) -> MayPublish {
         if watcher::is(source, presentity) {
-            return true;
+            return MayPublish::Everything;
         }
         let (mut judge, _) = self.judge_and_events();
         let own = judge.may_publish(presentity, source);
         own.unwrap_or_else(|| {
-            watcher::identities(source).any(|source| may_publish(domain, source, presentity))
+            let mut sources = watcher::identities(source);
+            match sources.any(|source| may_publish(domain, source, presentity)) {
+                true => MayPublish::Everything,
+                false => MayPublish::Nothing,
+            }
         })
     }
 
@@ -278,8 +283,13 @@ impl Shard {
         // RFC 3903 §6 step 2 comes before who may: an unknown event is nobody's to publish.
         self.events.published_package(request)?;
         let (identity, _) = self.identity(flow, request)?;
-        if !self.lets_publish(&domain, &identity, &presentity) {
-            return Err(Rejection::new(403, ""));
+        let may = self.lets_publish(&domain, &identity, &presentity);
+        let bounds = xml::Bounds {
+            depth_max: self.settings.limits.xml_depth_max,
+            nodes_max: self.settings.limits.xml_nodes_max,
+        };
+        if let Some(why) = may.refuses(request.body(), &bounds) {
+            return Err(Rejection::new(403, why));
         }
         let change = self.last_change(request);
         let tag = self.tag_of(&presentity, change.fingerprint);

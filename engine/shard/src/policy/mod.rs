@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use documents::common_policy::{Condition, Except, Rule, Ruleset, Who};
 use documents::pidf::Presence;
-use documents::pres_rules::SubHandling;
-use documents::schema::usages::PUB_RULES as PUB_RULES_URI;
+use documents::pres_rules::{Permission, SubHandling};
+use documents::pub_rules;
 use events::{EventState, Given, Permanent, Sight, watcher};
 use hashbrown::HashMap;
 use machine::settings::{Handling, Root};
 use machine::{DocumentName, Instant, Partitioner, Wall};
-use presence::authorization::{self, Asking, Decision, Document, Seen};
+use presence::authorization::{self, Asking, Decision, Document, Permissions, Seen};
 use xdm::usages::{OMA_PRES_RULES, PIDF_MANIPULATION, PRES_RULES, PUB_RULES, RESOURCE_LISTS};
 use xml::Bounds;
 
@@ -206,8 +206,8 @@ impl Judge<'_> {
         before.flatten() != sphere
     }
 
-    /// Whether a presentity's own rules let a source publish for her (OMA); `None`: they say nothing of it.
-    pub(crate) fn may_publish(&mut self, presentity: &str, source: &str) -> Option<bool> {
+    /// What a presentity's own rules let a source publish for her (OMA); `None`: they say nothing of it.
+    pub(crate) fn may_publish(&mut self, presentity: &str, source: &str) -> Option<MayPublish> {
         let shelf = self.documents.of(presentity)?;
         let rules = read_rulesets(shelf, PUB_RULES.auid, self.directory);
         let rules = Rules {
@@ -217,13 +217,19 @@ impl Judge<'_> {
         let decision = self.decision(presentity, source, &rules);
         let all = rules.documents.iter().flat_map(|(_, set)| &set.rules);
         let applying = all.zip(&decision.rules).filter(|(_, said)| said.applies);
-        applying
-            .map(|(rule, _)| {
-                let said = rule.actions.iter();
-                let mut said = said.filter(|action| action.is(PUB_RULES_URI, "pub-handling"));
-                said.any(|action| action.text().trim() == "allow")
-            })
-            .max()
+        let mut may = None;
+        for (rule, _) in applying {
+            let so_far = may.take().unwrap_or(MayPublish::Nothing);
+            // RFC 4745 §10: what one rule grants comes to what the others grant.
+            may = Some(
+                match pub_rules::allows(rule).then(|| pub_rules::content(rule)) {
+                    None => so_far,
+                    Some(None) => MayPublish::Everything,
+                    Some(Some(granted)) => so_far.and(granted),
+                },
+            );
+        }
+        may
     }
 }
 
@@ -352,6 +358,49 @@ impl Shard {
     pub(crate) fn next_validity(&self) -> Option<Instant> {
         let at = self.policy.next_alarm()?;
         Some(self.now.monotonic + at.since(self.now.wall))
+    }
+}
+
+/// What somebody may publish for another.
+#[derive(Clone, Debug)]
+pub(crate) enum MayPublish {
+    Nothing,
+    /// No more than this.
+    Only(Permissions),
+    Everything,
+}
+
+impl MayPublish {
+    fn and(self, granted: Vec<Permission>) -> Self {
+        let mut permissions = match self {
+            Self::Everything => return self,
+            Self::Only(permissions) => permissions,
+            Self::Nothing => Permissions::default(),
+        };
+        granted
+            .into_iter()
+            .for_each(|permission| permissions.grant(permission));
+        Self::Only(permissions)
+    }
+
+    /// Why a body is refused. What is published is what was sent or nothing, or its entity-tag would name what nobody wrote.
+    pub(crate) fn refuses(&self, body: &[u8], bounds: &Bounds) -> Option<String> {
+        let permissions = match self {
+            Self::Nothing => return Some(String::new()),
+            Self::Everything => return None,
+            Self::Only(permissions) => permissions,
+        };
+        // What does not read is refused for that.
+        let presence = Presence::read(body, bounds).ok()?;
+        let (_, withheld) = authorization::filter(&presence, permissions);
+        let first = withheld.first()?;
+        let what: String = first
+            .what
+            .chars()
+            .take_while(|c| *c != ' ')
+            .take(64)
+            .collect();
+        Some(format!("Not allowed to publish {what} for this user"))
     }
 }
 
