@@ -95,10 +95,7 @@ impl Shard {
                 let (seen, withheld) = shown(&presence, presentity, &permissions);
                 (Some(seen), withheld)
             }
-            Handling::PoliteBlock => (Some(neutral(presentity)), Vec::new()),
-            // What she is told while she waits says as little as that nobody is there.
-            Handling::Confirm if !pending_body_is_empty => (Some(neutral(presentity)), Vec::new()),
-            Handling::Block | Handling::Confirm => (None, Vec::new()),
+            hides => (hidden(presentity, hides, pending_body_is_empty), Vec::new()),
         };
         Some(Explained {
             by_default,
@@ -110,5 +107,15 @@ impl Shard {
             seen,
             withheld,
         })
+    }
+}
+
+/// What somebody is told who may not see.
+fn hidden(presentity: &str, handling: Handling, pending_body_is_empty: bool) -> Option<Vec<u8>> {
+    match handling {
+        Handling::PoliteBlock => Some(neutral(presentity)),
+        // What she is told while she waits says as little as that nobody is there.
+        Handling::Confirm if !pending_body_is_empty => Some(neutral(presentity)),
+        _ => None,
     }
 }
