@@ -9,7 +9,9 @@
 mod running;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::Stdio;
 
 use running::{Server, run, tidings};
 use serde_json::Value;
@@ -180,6 +182,48 @@ fn explain_says_what_happens_and_rules_outlive_a_kill() {
     let (code, _, said) = world.run(&["rules", "explain", "bob@a.net", "--as", "x@elsewhere.net"]);
     assert_eq!(code, 3);
     assert!(said.contains("is no user here"), "{said}");
+}
+
+#[test]
+fn what_she_keeps_for_good_is_told_at_once_gives_way_and_outlives_a_kill() {
+    const PERMANENT: &str = "pidf-manipulation/users/sip:alice@a.net/index";
+    let world = World::new();
+    world.done(&["allow", "bob@a.net"]);
+    let server = world.where_it_is();
+    let mut watch = vec!["watch", "alice@a.net", "--as", "bob@a.net", "--json"];
+    watch.extend(["--count", "2"]);
+    watch.extend(server.iter().map(String::as_str));
+    let mut watch = tidings(world.path(), &watch)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = BufReader::new(watch.stdout.take().unwrap()).lines();
+    assert!(told.next().unwrap().unwrap().contains("hi"));
+    let document = "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"sip:alice@a.net\"><tuple id=\"post\">\
+        <status><basic>open</basic></status><contact>mailto:post@a.net</contact></tuple><note>Ask Carol</note></presence>";
+    fs::write(world.path().join("always.xml"), document).unwrap();
+    let put = ["xcap", "put", PERMANENT, "always.xml"];
+    assert_eq!(world.run(&put).0, 0);
+    let change = told.next().unwrap().unwrap();
+    assert!(
+        change.contains("Ask Carol") && change.contains("hi"),
+        "{change}"
+    );
+    assert!(watch.wait().unwrap().success());
+    let World { folder, server } = world;
+    drop(server);
+    let server = Server::start(folder.path());
+    let world = World { folder, server };
+    let shows = |what: &str| world.fetch("bob@a.net").1.contains(what);
+    assert!(shows("Ask Carol") && shows("post@a.net"));
+    let (_, out, _) = world.rules(&["explain", "bob@a.net", "--json"]);
+    let said: Value = serde_json::from_str(&out).unwrap();
+    assert!(said["sees"].as_str().unwrap().contains("Ask Carol"));
+    let note = format!("{PERMANENT}/~~/presence/note");
+    assert_eq!(world.run(&["xcap", "delete", &note]).0, 0);
+    assert!(!shows("Ask Carol") && shows("post@a.net"));
+    assert_eq!(world.run(&["xcap", "delete", PERMANENT]).0, 0);
+    assert!(!shows("post@a.net") && shows("<note>hi</note>"));
 }
 
 #[test]

@@ -11,6 +11,7 @@ pub mod fingerprint;
 mod happened;
 pub mod notifier;
 pub mod package;
+mod permanent;
 pub mod resource;
 mod restore;
 pub mod sending;
@@ -19,6 +20,7 @@ pub mod state;
 pub mod stored;
 pub mod subscription;
 mod waiting;
+pub mod watcher;
 pub mod winfo;
 mod written;
 
@@ -26,6 +28,7 @@ pub use answer::Rejection;
 pub use compositor::Published;
 pub use happened::Happened;
 pub use notifier::Subscribed;
+pub use resource::Permanent;
 pub use sight::{Given, Sight};
 pub use state::{Context, Counts, EventState};
 

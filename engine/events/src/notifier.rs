@@ -19,6 +19,7 @@ use crate::sight::Given;
 use crate::state::{APPENDS_MAX, Context, Done, EventState, RETRANSMISSIONS_LAST, Timer};
 use crate::stored::Encoder;
 use crate::subscription::{Origin, Owed, Phase, Reason, Subscription};
+use crate::watcher;
 use crate::written::Kind;
 
 /// What the 2xx says.
@@ -65,7 +66,7 @@ impl EventState {
         let known = self.by_name[usize::from(package)].get(context.presentity);
         let unpublished = known.is_none_or(|slot| {
             let resource = &self.resources[*slot as usize];
-            resource.publications.is_empty() && !resource.published
+            resource.publications.is_empty() && resource.permanent.is_none() && !resource.published
         });
         if context.presence.unknown_presentity_is_404 && unpublished && !is_winfo {
             return Err(Rejection::new(404, ""));
@@ -271,7 +272,7 @@ impl EventState {
             // RFC 3261 §12.2.2: out of order.
             return Err(Rejection::new(500, "CSeq out of order"));
         }
-        if *subscription.watcher != *context.identity {
+        if watcher::name(&subscription.watcher) != watcher::name(context.identity) {
             return Err(Rejection::new(403, "Another watcher's dialog"));
         }
         let notify_type = match request.accept().is_absent() {
@@ -552,6 +553,11 @@ impl EventState {
             subscription.cseq_starts = starts.wrapping_add(1);
             subscription.sent = 0;
             self.append_cseq_base(slot);
+            let must = goes_whatever_it_says(&self.subscriptions[slot as usize]);
+            if unsent && !must && self.knows(slot) {
+                // What was decided and taken back before she heard of it: the next life has nothing to tell her.
+                self.uncover(slot);
+            }
             // So it is for the next life; what is left of this one counts on.
             let subscription = &mut self.subscriptions[slot as usize];
             (
@@ -640,16 +646,16 @@ pub(crate) const fn handling_byte(handling: Handling) -> u8 {
     }
 }
 
-/// `LISTENER TRANSPORT NEXT-HOP ADDRESS`, as in `0 u- 192.0.2.1:5060`.
+/// `LISTENER TRANSPORT BELIEVED NEXT-HOP ADDRESS`, as in `0 ud- 192.0.2.1:5060`.
 fn origin_bytes(origin: Origin) -> Vec<u8> {
     let mut out = Vec::with_capacity(64);
     write_number(&mut out, u64::from(origin.listener.0));
-    out.extend_from_slice(match (origin.transport.is_reliable(), origin.is_next_hop) {
-        (true, true) => b" t! ",
-        (true, false) => b" t- ",
-        (false, true) => b" u! ",
-        (false, false) => b" u- ",
-    });
+    let transport = match origin.transport.is_reliable() {
+        true => b't',
+        false => b'u',
+    };
+    let next_hop = if origin.is_next_hop { b'!' } else { b'-' };
+    out.extend_from_slice(&[b' ', transport, origin.believed.to_byte(), next_hop, b' ']);
     match origin.peer {
         SocketAddr::V4(peer) => {
             for (at, byte) in peer.ip().octets().into_iter().enumerate() {
@@ -722,4 +728,11 @@ fn granted(request: &Message<'_>, presence: &Presence) -> Result<u32, Rejection>
         }
         Some(expires) => Ok(expires.min(bounds.max)),
     }
+}
+
+/// Whether a NOTIFY is owed that goes whatever it says.
+fn goes_whatever_it_says(subscription: &Subscription) -> bool {
+    let flight = subscription.in_flight.as_ref();
+    let flight = flight.map_or(Owed::Nothing, |flight| flight.owed);
+    flight.max(subscription.owed) == Owed::AtOnce
 }

@@ -24,7 +24,8 @@ pub struct Package {
 /// A document as its package read it: what `check` gives, `compose` need not read again.
 pub type Checked = Box<dyn Any>;
 
-/// One live source of a composition. Sources come in the order of their rank, then of their acceptance, oldest first.
+/// One source of a composition. Sources come in the order of their rank, what is permanent first, then of their acceptance, oldest
+/// first.
 #[derive(Debug)]
 pub struct Source<'a> {
     /// The document, as `check` let it pass.
@@ -33,6 +34,8 @@ pub struct Source<'a> {
     pub checked: RefCell<Option<Checked>>,
     /// When this document was accepted; a timestamp in it that is later counts as this.
     pub accepted: Wall,
+    /// It never lapses, and gives way to whatever is published (RFC 4827).
+    pub is_permanent: bool,
 }
 
 impl<'a> Source<'a> {
@@ -42,7 +45,15 @@ impl<'a> Source<'a> {
             body,
             checked: RefCell::new(None),
             accepted,
+            is_permanent: false,
         }
+    }
+
+    /// One that was put, not published.
+    pub const fn permanent(body: &'a [u8], modified: Wall) -> Self {
+        let mut source = Self::new(body, modified);
+        source.is_permanent = true;
+        source
     }
 }
 

@@ -59,6 +59,15 @@ pub struct Publication {
     pub appends: u8,
 }
 
+/// What somebody keeps of herself for good (RFC 4827): a source below every publication, which never lapses and has no entity-tag here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Permanent {
+    /// The document, shared with whoever keeps it.
+    pub body: Arc<str>,
+    /// When it became that.
+    pub modified: Wall,
+}
+
 /// "Everybody who watches has answered a NOTIFY with what she may see of this."
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct AnsweredByAll {
@@ -80,6 +89,8 @@ pub struct Resource {
     pub stored: bool,
     /// Whether a source ever published (kept for `unknown_presentity = "404"` only).
     pub published: bool,
+    /// Boxed, since few have any.
+    pub permanent: Option<Box<Permanent>>,
     /// Oldest acceptance first.
     pub publications: Vec<Publication>,
     /// Composed when somebody watches; `None`: not composed yet.
@@ -108,18 +119,21 @@ pub struct Resource {
 }
 
 impl Resource {
-    /// Composes the view from the live publications. `checked`: what was read of the newest of them.
+    /// Composes the view from what is permanent and the live publications. `checked`: what was read of the newest of these.
     pub fn compose(
         &self,
         package: &Package,
         checked: Option<Checked>,
         digest: impl Fn(&[u8]) -> u64,
     ) -> View {
-        let sources: Vec<Source<'_>> = self
+        let permanent = self.permanent.as_deref();
+        let permanent = permanent
+            .map(|permanent| Source::permanent(permanent.body.as_bytes(), permanent.modified));
+        let published = self
             .publications
             .iter()
-            .map(|publication| Source::new(&publication.body, publication.accepted))
-            .collect();
+            .map(|publication| Source::new(&publication.body, publication.accepted));
+        let sources: Vec<Source<'_>> = permanent.into_iter().chain(published).collect();
         if let Some(newest) = sources.last() {
             newest.checked.replace(checked);
         }
@@ -130,8 +144,8 @@ impl Resource {
         }
     }
 
-    /// Nothing needs it any more.
-    pub fn is_idle(&self) -> bool {
+    /// Nothing needs it any more, but what its user keeps for good.
+    pub(crate) fn is_forgettable(&self) -> bool {
         self.publications.is_empty() && self.subscriptions.is_empty() && !self.published
     }
 }

@@ -14,6 +14,7 @@ use crate::sight::{Given, WHOLE};
 use crate::state::{Done, EventState, RETRANSMISSIONS_LAST, Timer};
 use crate::stored::{Decoder, Unreadable};
 use crate::subscription::{Origin, Owed, Phase, Reason, Subscription};
+use crate::watcher::Believed;
 
 impl EventState {
     /// One live object: its first bytes, then what was appended, in order. Called for every object, then `restored`.
@@ -509,6 +510,7 @@ fn read_origin(bytes: &[u8]) -> Result<Origin, Unreadable> {
         peer,
         connection: None,
         is_next_hop: how.ends_with('!'),
+        believed: Believed::from_byte(how.as_bytes().get(1).copied()),
     })
 }
 

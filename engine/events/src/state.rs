@@ -19,6 +19,7 @@ use crate::resource::{AnsweredByAll, NOTHING, Resource, View};
 use crate::sight::{Sights, WHOLE};
 use crate::stored::Encoder;
 use crate::subscription::Subscription;
+use crate::watcher::{self, Believed};
 use crate::winfo::Winfo;
 use crate::written::{Kind, Written};
 
@@ -35,7 +36,7 @@ pub struct Context<'a> {
     pub now: Now,
     /// Canonical address of record of the Request-URI.
     pub presentity: &'a str,
-    /// Canonical address of record of who asks.
+    /// Who asks, as `watcher` writes her.
     pub identity: &'a str,
     /// `[presence]` of the presentity's domain.
     pub presence: &'a Presence,
@@ -117,7 +118,7 @@ pub struct EventState {
 /// How much there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Presentities that are watched or published for.
+    /// Presentities that are watched, published for, or keep something of themselves for good.
     pub presentities: usize,
     /// Live publications.
     pub publications: usize,
@@ -170,8 +171,12 @@ impl EventState {
         }
     }
 
-    /// How many entries there are of everything that is kept: nothing is left when nothing happens any more.
+    /// How many entries there are of everything that is kept: nothing is left when nothing happens any more, but what users keep for good.
     pub fn remembered(&self) -> usize {
+        let lasting = self.resources.iter();
+        let lasting = lasting
+            .filter(|(_, resource)| resource.permanent.is_some() && resource.is_forgettable())
+            .count();
         let maps = self.by_name.iter().map(HashMap::len).sum::<usize>()
             + self.by_key.len()
             + self.watchers.len()
@@ -188,6 +193,8 @@ impl EventState {
             + queues
             + records
             + sights.sum::<usize>()
+            // Each of those and its name.
+            - 2 * lasting
     }
 
     /// The names of the packages, for Allow-Events (RFC 6665 §8.2.2: packages, not templates).
@@ -284,6 +291,22 @@ impl EventState {
         publications.map(|publication| &*publication.body)
     }
 
+    /// Who the latest subscription of a watcher is from, and how that was established; `None`: she has none.
+    pub fn subscriber(
+        &self,
+        package: &str,
+        presentity: &str,
+        watcher: &str,
+    ) -> Option<(Arc<str>, Believed)> {
+        let slot = self.slot_of(package, presentity)?;
+        let all = self.resources[slot as usize].subscriptions.iter();
+        let hers = all
+            .map(|slot| &self.subscriptions[*slot as usize])
+            .filter(|subscription| watcher::is(&subscription.watcher, watcher));
+        let latest = hers.max_by_key(|subscription| subscription.asked)?;
+        Some((latest.watcher.clone(), latest.origin().believed))
+    }
+
     /// The whole view of somebody under a package; `None`: nobody publishes for her, and nobody watches.
     pub fn composed(&mut self, package: &str, presentity: &str) -> Option<bytes::Bytes> {
         let slot = self.slot_of(package, presentity)?;
@@ -295,7 +318,7 @@ impl EventState {
         Some(self.view(slot).body.clone())
     }
 
-    fn slot_of(&self, package: &str, presentity: &str) -> Option<u32> {
+    pub(crate) fn slot_of(&self, package: &str, presentity: &str) -> Option<u32> {
         let mut packages = self.packages.iter();
         let index = packages.position(|known| known.name == package)?;
         self.by_name.get(index)?.get(presentity).copied()
@@ -335,6 +358,7 @@ impl EventState {
             key: Key::new(self.partitioner.partition(&name), number),
             stored: false,
             published: false,
+            permanent: None,
             publications: Vec::new(),
             view: None,
             sights: Sights::default(),
@@ -357,13 +381,29 @@ impl EventState {
         let Some(resource) = self.resources.get(slot as usize) else {
             return;
         };
-        if !resource.is_idle() {
+        if !resource.is_forgettable() {
             return;
+        }
+        if resource.permanent.is_some() {
+            return self.forget_watchers(slot);
         }
         let resource = self.resources.remove(slot as usize);
         self.by_name[usize::from(resource.package)].remove(&resource.name);
         if resource.stored {
             self.remove_lazily(resource.key);
+        }
+    }
+
+    /// Nobody watches any more what somebody keeps for good: only that is left, and no record.
+    fn forget_watchers(&mut self, slot: u32) {
+        let number = self.next_number();
+        let resource = &mut self.resources[slot as usize];
+        (resource.view, resource.neutral) = (None, None);
+        if std::mem::take(&mut resource.stored) {
+            let key = Key::new(resource.key.partition(), number);
+            let stored = std::mem::replace(&mut resource.key, key);
+            (resource.answered, resource.asked) = (AnsweredByAll::default(), 0);
+            self.remove_lazily(stored);
         }
     }
 

@@ -11,6 +11,7 @@ use transaction::NonInviteClient;
 
 use crate::dialog::{Dialog, State, Tag};
 use crate::fingerprint::{LastChange, Maker};
+use crate::watcher::Believed;
 
 /// Why a subscription ends (RFC 6665 §4.1.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +92,8 @@ pub struct Origin {
     pub connection: Option<u64>,
     /// The flow itself is the next hop.
     pub is_next_hop: bool,
+    /// How it was established who sent it.
+    pub believed: Believed,
 }
 
 /// An origin as subscriptions keep it, in 32 bytes instead of 56: most addresses are IPv4.
@@ -102,6 +105,7 @@ pub struct KeptOrigin {
     listener: ListenerId,
     transport: Transport,
     is_next_hop: bool,
+    believed: Believed,
 }
 
 #[derive(Clone, Debug)]
@@ -122,6 +126,7 @@ impl From<Origin> for KeptOrigin {
             listener: origin.listener,
             transport: origin.transport,
             is_next_hop: origin.is_next_hop,
+            believed: origin.believed,
         }
     }
 }
@@ -137,6 +142,7 @@ impl From<&KeptOrigin> for Origin {
             },
             connection: kept.connection.map(|number| number.get() - 1),
             is_next_hop: kept.is_next_hop,
+            believed: kept.believed,
         }
     }
 }
@@ -183,7 +189,7 @@ pub struct Subscription {
     pub resource: u32,
     /// Its place in `Resource::subscriptions`.
     pub place: u32,
-    /// Canonical address of record of the watcher.
+    /// The watcher, as `watcher` writes her.
     pub watcher: Arc<str>,
     /// The dialog's texts.
     pub dialog: Dialog,
@@ -299,5 +305,16 @@ impl Subscription {
             }
             Phase::Live => State::Active(self.remaining(now)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There may be millions.
+    #[test]
+    fn a_subscription_has_its_size() {
+        assert_eq!(size_of::<Subscription>(), 240);
     }
 }

@@ -13,6 +13,7 @@ use machine::{Instant, Key, Limits, Now, TimerId};
 use crate::happened::Happened;
 use crate::sight::Given;
 use crate::state::{EventState, Timer};
+use crate::watcher;
 use crate::winfo;
 
 /// One watcher who waits.
@@ -151,7 +152,7 @@ impl EventState {
         let keys = waiting.by_name[usize::from(package)].get(presentity);
         let hers = keys.into_iter().flatten().copied().find(|key| {
             let waiter = waiting.waiters.get(key);
-            waiter.is_some_and(|waiter| *waiter.watcher == *watcher)
+            waiter.is_some_and(|waiter| watcher::name(&waiter.watcher) == watcher::name(watcher))
         });
         self.end_waiting(hers, Event::Giveup);
     }

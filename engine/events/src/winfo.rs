@@ -20,6 +20,7 @@ use crate::sight::Given;
 use crate::state::EventState;
 use crate::subscription::{Owed, Phase, Reason, Subscription};
 use crate::waiting::Waiting;
+use crate::watcher;
 
 /// What the name of a package gets behind it.
 const TEMPLATE: &str = ".winfo";
@@ -148,6 +149,7 @@ pub(crate) fn id_of(key: Key) -> String {
 
 /// How a watcher is named: who is anonymous stays so.
 fn named(watcher: &str) -> &str {
+    let watcher = crate::watcher::name(watcher);
     match watcher.rsplit_once('@') {
         Some((_, host)) if host == "invalid" || host.ends_with(".invalid") => ANONYMOUS,
         _ => watcher,
@@ -231,7 +233,7 @@ impl EventState {
             return given;
         }
         Given::whole(match given.handling {
-            _ if presentity == watcher => Handling::Allow,
+            _ if watcher::is(watcher, presentity) => Handling::Allow,
             // Whoever hides is nobody in particular, so no record is hers.
             _ if named(watcher) == ANONYMOUS => Handling::Block,
             // She must not learn here that she is politely blocked.
@@ -355,7 +357,7 @@ impl EventState {
                 let watched = self.watched(resource.package, &resource.name);
                 let live =
                     watched.map_or(0, |slot| self.resources[slot as usize].subscriptions.len());
-                match *subscription.watcher == *resource.name {
+                match watcher::is(&subscription.watcher, &resource.name) {
                     true => live + self.waiting_of(resource.package, &resource.name).count(),
                     false => live.min(4),
                 }
@@ -461,5 +463,6 @@ fn subscription_lives(subscription: &Subscription) -> bool {
 
 /// Whether a watcher of watchers sees this one: the presentity sees everybody, everybody herself.
 fn sees(subscription: &Subscription, presentity: &str, watcher: &str) -> bool {
-    *subscription.watcher == *presentity || *subscription.watcher == *watcher
+    watcher::is(&subscription.watcher, presentity)
+        || watcher::name(&subscription.watcher) == watcher::name(watcher)
 }

@@ -29,7 +29,8 @@ pub struct Limits {
     /// all shards = 40 MB. Beyond it: a list of anybody else matches nobody, until less is referred to and the rules change.
     pub lists_of_others_max: u32,
     /// What the live publications of one user hold together: 32 sources × 8 KiB = 256 KiB, composed in 25 ms at the very
-    /// worst, during which her shard does nothing else. Beyond it: 413.
+    /// worst, during which her shard does nothing else. Beyond it: 413. Her permanent state comes on top, of no more than
+    /// `body_bytes_max`.
     pub view_bytes_max: u32,
     /// Watchers in one document of watcher information: 10 000 × 150 B = 1.5 MB, below what is queued for one connection. Beyond it: those
     /// alone who wait for a decision, then those who have been there longest.

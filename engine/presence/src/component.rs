@@ -12,9 +12,11 @@ pub(crate) enum Kind {
     Device,
 }
 
-/// How new something is: what it says of itself, but not later than its acceptance; then the later accepted; then the later in its document.
+/// How new something is: what is permanent is older than anything that is published; then what it says of itself, but not later than its
+/// acceptance; then the later accepted; then the later in its document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Age {
+    is_live: bool,
     millis: i64,
     accepted: i64,
     source: usize,
@@ -29,6 +31,8 @@ pub(crate) struct Component {
     pub(crate) nature: Vec<u8>,
     pub(crate) id: String,
     pub(crate) source: usize,
+    /// Of a source that gives way to whatever is published.
+    pub(crate) is_permanent: bool,
     pub(crate) age: Age,
     pub(crate) element: Element,
 }
@@ -37,7 +41,7 @@ impl Component {
     pub(crate) fn new(
         kind: Kind,
         element: Element,
-        source: usize,
+        (source, is_permanent): (usize, bool),
         accepted: i64,
         position: usize,
     ) -> Self {
@@ -47,7 +51,9 @@ impl Component {
             nature: documents::pidf::nature(&element),
             id: element.attribute("id").unwrap_or("").to_owned(),
             source,
+            is_permanent,
             age: Age {
+                is_live: !is_permanent,
                 millis: said.map_or(accepted, |said| said.min(accepted)),
                 accepted,
                 source,

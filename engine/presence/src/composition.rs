@@ -1,4 +1,4 @@
-//! From the documents of all live sources to the one that watchers see (RFC 3856 §6.11.1, RFC 4479 §3).
+//! From the documents of all sources to the one that watchers see (RFC 3856 §6.11.1, RFC 4479 §3).
 
 use std::collections::BTreeSet;
 
@@ -13,10 +13,10 @@ use crate::services::{Merged, merge};
 /// The id of the neutral document's one tuple: a constant, so that nobody learns anything from it.
 const NEUTRAL_ID: &str = "t";
 
-/// One document from all live sources: the same sources give the same bytes. With none, or with nothing in them, the neutral document.
+/// One document from all sources: the same sources give the same bytes. With none, or with nothing in them, the neutral document.
 pub fn compose(entity: &str, sources: &[Source<'_>]) -> Vec<u8> {
     let mut components = Vec::new();
-    let mut said: Vec<(i64, usize, Presence)> = Vec::with_capacity(sources.len());
+    let mut said: Vec<((bool, i64, usize), Presence)> = Vec::with_capacity(sources.len());
     for (at, source) in sources.iter().enumerate() {
         let accepted = i64::try_from(source.accepted.as_millis()).unwrap_or(i64::MAX);
         let Some(mut presence) = read(source) else {
@@ -29,26 +29,24 @@ pub fn compose(entity: &str, sources: &[Source<'_>]) -> Vec<u8> {
         ];
         for (kind, elements) in kinds {
             let elements = std::mem::take(elements).into_iter().enumerate();
-            components.extend(
-                elements.map(|(position, element)| {
-                    Component::new(kind, element, at, accepted, position)
-                }),
-            );
+            components.extend(elements.map(|(position, element)| {
+                Component::new(kind, element, (at, source.is_permanent), accepted, position)
+            }));
         }
-        said.push((accepted, at, presence));
+        said.push(((!source.is_permanent, accepted, at), presence));
     }
     let mut merged = merge(components);
     let mut ids = Ids::default();
     ids.settle(&mut merged);
 
-    // The newest first: many watchers show only the first note.
-    said.sort_by_key(|(accepted, at, _)| std::cmp::Reverse((*accepted, *at)));
+    // The newest first, what is permanent last: many watchers show only the first note.
+    said.sort_by_key(|(age, _)| std::cmp::Reverse(*age));
     let mut composed = Presence {
         entity: entity.to_owned(),
         ..Presence::default()
     };
     let (mut notes, mut others) = (Vec::new(), Vec::new());
-    for (_, _, presence) in said {
+    for (_, presence) in said {
         notes.extend(presence.notes);
         others.extend(presence.others);
     }

@@ -64,7 +64,8 @@ struct Group {
 }
 
 /// Tuples of one nature: each joins the first group that it does not contradict. Two tuples of one source stay apart: a source that
-/// lists a service twice, under two ids, means two.
+/// lists a service twice, under two ids, means two. A permanent tuple gives way: where all that is published of its service contradicts
+/// it, it is not shown.
 fn merge_tuples(alike: Vec<Component>, merged: &mut Vec<Merged>) {
     let mut tuples: Vec<(Vec<u8>, Vec<Slot>, Component)> = alike
         .into_iter()
@@ -74,7 +75,12 @@ fn merge_tuples(alike: Vec<Component>, merged: &mut Vec<Merged>) {
         })
         .collect();
     // What they say decides who meets whom, not when they came: else a source that repeats itself would change the result.
-    tuples.sort_by(|one, two| (&one.2.id, &one.0, one.2.age).cmp(&(&two.2.id, &two.0, two.2.age)));
+    tuples.sort_by(|one, two| {
+        let order = |of: &(Vec<u8>, Vec<Slot>, Component)| of.2.is_permanent;
+        let by_rank = order(one).cmp(&order(two));
+        by_rank.then_with(|| (&one.2.id, &one.0, one.2.age).cmp(&(&two.2.id, &two.0, two.2.age)))
+    });
+    let is_published = tuples.iter().any(|(_, _, tuple)| !tuple.is_permanent);
     let mut groups: Vec<Group> = Vec::new();
     for (_, slots, tuple) in tuples {
         let fits = |group: &Group| {
@@ -91,6 +97,7 @@ fn merge_tuples(alike: Vec<Component>, merged: &mut Vec<Merged>) {
                 groups[at].slots = first_of_each(both);
                 groups[at].members.push(tuple);
             }
+            None if tuple.is_permanent && is_published => {}
             None => groups.push(Group {
                 members: vec![tuple],
                 slots,

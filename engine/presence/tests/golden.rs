@@ -1,4 +1,4 @@
-//! Each `golden/NAME.txt`: a sentence, the sources with their acceptance, and after `===` the composition, as it must be.
+//! Each `golden/NAME.txt`: a sentence, the sources with their acceptance or as what is permanent, and after `===` the composition, as it must be.
 //! `UPDATE_GOLDEN=1` writes the compositions anew.
 
 #![allow(
@@ -19,15 +19,18 @@ use presence::composition::{compose, neutral};
 const ENTITY: &str = "sip:alice@example.com";
 
 fn composed(sources: &str) -> Vec<u8> {
-    let mut parts = sources.split("--- accepted ");
+    let mut parts = sources.split("--- ");
     parts.next();
     let sources: Vec<Source<'_>> = parts
         .map(|part| {
-            let (accepted, body) = part.split_once('\n').unwrap();
-            Source::new(
-                body.as_bytes(),
-                Wall::from_millis(timestamp::parse(accepted).unwrap() as u64),
-            )
+            let (head, body) = part.split_once('\n').unwrap();
+            let (kind, at) = head.split_once(' ').unwrap();
+            let at = Wall::from_millis(timestamp::parse(at).unwrap() as u64);
+            match kind {
+                "accepted" => Source::new(body.as_bytes(), at),
+                "permanent" => Source::permanent(body.as_bytes(), at),
+                other => panic!("a source is accepted or permanent, not {other}"),
+            }
         })
         .collect();
     compose(ENTITY, &sources)

@@ -307,7 +307,7 @@ impl Shard {
                 owner: request.owner.as_deref(),
             },
             stored,
-            &bounds(&self.settings.limits),
+            &bounds(&self.settings.limits, usage),
         );
         let tag = existing.map(|document| document.tag.to_string());
         let content = match answer.change {
@@ -460,9 +460,16 @@ fn name_of(request: &DocumentRequest, usage: &Usage) -> DocumentName {
     }
 }
 
-fn bounds(limits: &Limits) -> Bounds {
+fn bounds(limits: &Limits, usage: &Usage) -> Bounds {
+    // What is composed for good is no larger than what is published for a while.
+    let composed = usage.auid == usages::PIDF_MANIPULATION.auid;
+    let body = if composed {
+        limits.body_bytes_max
+    } else {
+        u32::MAX
+    };
     Bounds {
-        bytes_max: limits.document_bytes_max as usize,
+        bytes_max: limits.document_bytes_max.min(body) as usize,
         xml: xml::Bounds {
             depth_max: limits.xml_depth_max,
             nodes_max: limits.xml_nodes_max,

@@ -4,12 +4,14 @@ use std::net::IpAddr;
 
 use authentication::{Failures, Refused, Replay};
 use events::Rejection;
+use events::watcher::Believed;
 use machine::settings::Digest;
 use machine::{Now, Random};
 use sip::{Message, Name, Uri};
 
 use crate::inputs::Flow;
 use crate::policy::ANONYMOUS;
+use crate::record::Happened;
 use crate::shard::Shard;
 
 /// The longest canonical address of a user: each is a key of maps that stand in memory. Beyond it: 414.
@@ -34,20 +36,14 @@ impl Proofs {
 }
 
 impl Shard {
-    /// The canonical address of record of who asks (interfaces: `[identity]`).
+    /// Who asks, as `events::watcher` writes her, and how that is known (interfaces: `[identity]`).
     pub(crate) fn identity(
         &mut self,
         flow: &Flow,
         request: &Message<'_>,
-    ) -> Result<String, Rejection> {
-        if self.is_trusted(flow)
-            && let Some(asserted) = request.asserted_identities().next()
-        {
-            return self
-                .directory
-                .canonical_of(&asserted?)
-                .filter(|canonical| canonical.len() <= ADDRESS_BYTES_MAX)
-                .ok_or_else(|| Rejection::new(400, "P-Asserted-Identity is no usable URI"));
+    ) -> Result<(String, Believed), Rejection> {
+        if self.is_trusted(flow) && request.has(Name::PAssertedIdentity) {
+            return Ok((self.asserted(request)?, Believed::Asserted));
         }
         let settings = self.settings.clone();
         let believes_from = settings.identity.from_is_identity;
@@ -57,17 +53,47 @@ impl Shard {
             match self.prove(flow, request, digest) {
                 // What she carries is for somebody else's server.
                 Err(Refused::Missing) if believes_from => {}
-                Ok(aor) => return self.is_hers(request, aor),
+                Ok(aor) => return Ok((self.is_hers(request, aor)?, Believed::Digest)),
                 Err(refused) => return Err(self.challenge(flow, request, digest, refused)),
             }
         } else if !believes_from {
             return Err(Rejection::new(403, "Nobody trusted asserts who is asking"));
         }
         let from = request.essentials()?.from;
-        self.directory
+        let canonical = self
+            .directory
             .canonical_of(&from)
             .filter(|canonical| canonical.len() <= ADDRESS_BYTES_MAX)
-            .ok_or_else(|| Rejection::new(403, "From is no usable SIP or tel URI"))
+            .ok_or_else(|| Rejection::new(403, "From is no usable SIP or tel URI"))?;
+        Ok((canonical, Believed::From))
+    }
+
+    /// RFC 3325 §9.1: one value, or two, a SIP and a tel URI; both are hers, and the SIP one is her name.
+    fn asserted(&self, request: &Message<'_>) -> Result<String, Rejection> {
+        let mut all: Vec<String> = Vec::new();
+        for asserted in request.asserted_identities() {
+            let canonical = self
+                .directory
+                .canonical_of(&asserted?)
+                .filter(|canonical| canonical.len() <= ADDRESS_BYTES_MAX)
+                .ok_or_else(|| Rejection::new(400, "P-Asserted-Identity is no usable URI"))?;
+            if !all.contains(&canonical) {
+                all.push(canonical);
+            }
+            if all.len() > 2 {
+                break;
+            }
+        }
+        all.sort_by_key(|canonical| canonical.starts_with("tel:"));
+        let is_tel = |at: usize| all.get(at).is_some_and(|one| one.starts_with("tel:"));
+        match all.len() {
+            1 => Ok(all.remove(0)),
+            2 if !is_tel(0) && is_tel(1) => Ok(all.join(" ")),
+            _ => Err(Rejection::new(
+                400,
+                "P-Asserted-Identity is more than a SIP and a tel URI",
+            )),
+        }
     }
 
     /// Who watches: who asks, unless she wants not to be known (standards C9; RFC 3323 §4.1.1.3, RFC 3325 §7).
@@ -75,19 +101,20 @@ impl Shard {
         &mut self,
         flow: &Flow,
         request: &Message<'_>,
-    ) -> Result<String, Rejection> {
-        let identity = self.identity(flow, request)?;
+    ) -> Result<(String, Believed), Rejection> {
+        let (identity, believed) = self.identity(flow, request)?;
         let from = request.essentials()?.from;
         let from = from.parsed().ok();
         let hides = from.is_some_and(|from| from.host.eq_ignore_ascii_case("anonymous.invalid"))
             || request
                 .privacy()
                 .any(|word| word.eq_ignore_ascii_case("id"));
-        Ok(if hides {
+        let identity = if hides {
             ANONYMOUS.to_owned()
         } else {
             identity
-        })
+        };
+        Ok((identity, believed))
     }
 
     pub(crate) fn is_trusted(&self, flow: &Flow) -> bool {
@@ -122,12 +149,20 @@ impl Shard {
                 .is_some()
         {
             // Right or not, nobody tells a guesser.
+            self.happens(Happened::AuthenticationFailed { why: "too often" });
             return Err(Refused::Wrong);
         }
         let proved = authentication::verify(digest, values, &asked, wall, &mut proofs.replay);
         if is_bounded && proved == Err(Refused::Wrong) {
             proofs.failures.failed(monotonic, source);
         }
+        let why = match proved {
+            Ok(_) | Err(Refused::Missing) => return proved,
+            Err(Refused::Wrong) => "wrong",
+            Err(Refused::Stale) => "stale",
+            Err(Refused::Malformed(_)) => "malformed",
+        };
+        self.happens(Happened::AuthenticationFailed { why });
         proved
     }
 

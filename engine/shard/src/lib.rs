@@ -23,6 +23,7 @@ pub use crate::documents::{DocumentAnswer, DocumentRequest, OPERATOR};
 pub use directory::Directory;
 pub use dispatch::Dispatch;
 pub use events::Counts;
+pub use events::watcher::Believed;
 pub use inputs::{ConnectionId, Flow, Undeliverable};
 pub use machine::Cause;
 pub use machine::settings;

@@ -40,6 +40,11 @@ machine::schema! {
         }
         /// A NOTIFY too large for a datagram got no connection and goes as one (RFC 3261 §18.1.1).
         NotifyFellBack = "notify.fell_back", counted "tidings_notifies_fell_back_total" {}
+        /// Credentials proved nobody (RFC 3261 §22). A request without any is no failure.
+        AuthenticationFailed = "authentication.failed", counted "tidings_authentications_failed_total" by why {
+            /// "wrong", "stale", "malformed", or "too often": not looked at.
+            why: &'static str,
+        }
         /// The rules were read anew: a reload.
         SettingsTaken = "settings.taken", counted "tidings_settings_taken_total" {}
         /// Lists that rules here refer to came from another shard.

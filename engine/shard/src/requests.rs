@@ -7,6 +7,7 @@ use bytes::Bytes;
 use events::dialog::Tag;
 use events::fingerprint::{Fingerprint, LastChange};
 use events::subscription::Origin;
+use events::watcher::{self, Believed};
 use events::{Context, Rejection};
 use machine::settings::{Domain, Transport};
 use sip::{Message, Method, Name, Uri};
@@ -16,6 +17,7 @@ use crate::gate::{Grants, Held, Reply};
 use crate::identity::ADDRESS_BYTES_MAX;
 use crate::inputs::Flow;
 use crate::outputs::{Destination, Send};
+use crate::policy::MayPublish;
 use crate::record::Happened;
 use crate::shard::{ALLOW, Duty, Room, Shard};
 
@@ -240,14 +242,20 @@ impl Shard {
         Ok((presentity, domain.clone()))
     }
 
-    /// The presentity herself, whom her own rules let (OMA `pub-handling`), and where they say nothing whom the operator lets.
-    fn lets_publish(&mut self, domain: &Domain, source: &str, presentity: &str) -> bool {
-        if source == presentity {
-            return true;
+    /// Everything: the presentity herself. What her own rules let (OMA `pub-handling`), and where they say nothing what the operator lets.
+    fn lets_publish(&mut self, domain: &Domain, source: &str, presentity: &str) -> MayPublish {
+        if watcher::is(source, presentity) {
+            return MayPublish::Everything;
         }
         let (mut judge, _) = self.judge_and_events();
         let own = judge.may_publish(presentity, source);
-        own.unwrap_or_else(|| may_publish(domain, source, presentity))
+        own.unwrap_or_else(|| {
+            let mut sources = watcher::identities(source);
+            match sources.any(|source| may_publish(domain, source, presentity)) {
+                true => MayPublish::Everything,
+                false => MayPublish::Nothing,
+            }
+        })
     }
 
     fn last_change(&self, request: &Message<'_>) -> LastChange {
@@ -274,9 +282,14 @@ impl Shard {
         let (presentity, domain) = self.presentity(request)?;
         // RFC 3903 §6 step 2 comes before who may: an unknown event is nobody's to publish.
         self.events.published_package(request)?;
-        let identity = self.identity(flow, request)?;
-        if !self.lets_publish(&domain, &identity, &presentity) {
-            return Err(Rejection::new(403, ""));
+        let (identity, _) = self.identity(flow, request)?;
+        let may = self.lets_publish(&domain, &identity, &presentity);
+        let bounds = xml::Bounds {
+            depth_max: self.settings.limits.xml_depth_max,
+            nodes_max: self.settings.limits.xml_nodes_max,
+        };
+        if let Some(why) = may.refuses(request.body(), &bounds) {
+            return Err(Rejection::new(403, why));
         }
         let change = self.last_change(request);
         let tag = self.tag_of(&presentity, change.fingerprint);
@@ -314,12 +327,12 @@ impl Shard {
         let to_tag = request.essentials()?.to.tag();
         let change = self.last_change(request);
         let settings = self.settings.clone();
-        let origin = self.origin(flow, request);
         let answer = if let Some(to_tag) = to_tag {
             self.events.package(request)?;
             // RFC 6665 §4.2.1.2: a dialog that isn't ours is 481.
             let tag = Tag::read(to_tag).ok_or_else(|| Rejection::new(481, ""))?;
-            let watcher = self.dialog_identity(flow, request, tag)?;
+            let (watcher, believed) = self.dialog_identity(flow, request, tag)?;
+            let origin = self.origin(flow, request, believed);
             let presence = self.dialog_presence(request, tag);
             let context = Context {
                 now: self.now,
@@ -334,7 +347,8 @@ impl Shard {
         } else {
             let (presentity, domain) = self.presentity(request)?;
             self.events.package(request)?;
-            let watcher = self.watcher(flow, request)?;
+            let (watcher, believed) = self.watcher(flow, request)?;
+            let origin = self.origin(flow, request, believed);
             let given = self.given(&presentity, &watcher);
             let given = given.ok_or_else(|| Rejection::new(404, ""))?;
             let context = Context {
@@ -367,22 +381,26 @@ impl Shard {
         Ok(())
     }
 
-    /// In a dialog whose creation was asserted the same peer need not assert again.
+    /// In a dialog whose latest SUBSCRIBE was asserted the same peer need not assert again (standards C9). Any other who asserts nobody,
+    /// trusted or not, is treated like anyone.
     fn dialog_identity(
         &mut self,
         flow: &Flow,
         request: &Message<'_>,
         tag: Tag,
-    ) -> Result<String, Rejection> {
+    ) -> Result<(String, Believed), Rejection> {
         let key = machine::Key::new(tag.partition, tag.number);
-        let silent = self.is_trusted(flow) && request.asserted_identities().next().is_none();
-        match self.events.subscription(key) {
-            Some(subscription) if silent && !self.settings.identity.from_is_identity => {
-                Ok(subscription.watcher.to_string())
-            }
-            Some(_) => self.watcher(flow, request),
-            None => Ok(String::new()),
+        let silent = self.is_trusted(flow) && !request.has(Name::PAssertedIdentity);
+        let Some(subscription) = self.events.subscription(key) else {
+            // Nobody's dialog, which is 481 whoever asks.
+            return Ok((String::new(), Believed::From));
+        };
+        let before = subscription.origin();
+        let same_peer = before.peer.ip() == flow.peer.ip();
+        if silent && same_peer && before.believed == Believed::Asserted {
+            return Ok((subscription.watcher.to_string(), Believed::Asserted));
         }
+        self.watcher(flow, request)
     }
 
     fn dialog_presence(&self, request: &Message<'_>, tag: Tag) -> machine::settings::Presence {
@@ -399,13 +417,14 @@ impl Shard {
     }
 
     /// How NOTIFYs go back (standards C6): by resolving the next hop, unless the flow itself is it.
-    fn origin(&self, flow: &Flow, request: &Message<'_>) -> Origin {
+    fn origin(&self, flow: &Flow, request: &Message<'_>, believed: Believed) -> Origin {
         Origin {
             listener: flow.listener,
             transport: flow.transport,
             peer: flow.peer,
             connection: flow.connection.map(|connection| connection.0),
             is_next_hop: self.flow_is_next_hop(flow, request).unwrap_or(false),
+            believed,
         }
     }
 

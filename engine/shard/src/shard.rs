@@ -198,6 +198,7 @@ impl Shard {
     /// After the last `restore`: decides anew, sets timers, owes what the life before could not say.
     pub fn restored(&mut self, now: Now) {
         self.begin(now);
+        self.restore_permanent();
         self.learn_from_documents();
         let (mut judge, events) = self.judge_and_events();
         events.restored(now, |presentity, watcher| judge.given(presentity, watcher));

@@ -253,3 +253,151 @@ fn an_assertion_goes_before_a_proof_and_from_is_believed_only_where_it_may_be() 
     let text = world.subscribe_text("carol", 7000, "Authorization: Digest username=\"bob\"\r\n");
     assert_eq!(say(&mut world, &World::udp(7000), &text).status(), 400);
 }
+
+/// Where a trusted peer stands.
+fn trusted() -> shard::Flow {
+    shard::Flow {
+        peer: "192.0.2.7:7000".parse().unwrap(),
+        ..World::udp(7000)
+    }
+}
+
+fn trusting() -> Settings {
+    let mut settings = closed();
+    settings.identity.trusted_peers = vec![Network {
+        address: "192.0.2.0".parse().unwrap(),
+        prefix: 24,
+    }];
+    settings
+}
+
+const BOB: &str = "P-Asserted-Identity: <sip:bob@example.com>\r\n";
+
+fn believed(world: &mut World) -> Option<shard::Believed> {
+    let (alice, bob) = ("sip:alice@example.com", Some("sip:bob@example.com"));
+    let explained = world.shard.explain(world.now, alice, bob, None);
+    explained.unwrap().believed
+}
+
+#[test]
+fn a_trusted_peer_that_asserts_nobody_refreshed_dialogs_that_it_had_not_asserted() {
+    let mut world = World::with(trusting());
+    assert_eq!(believed(&mut world), None);
+    // Bob proved who he is, and his dialog is no trusted peer's.
+    let text = world.subscribe_text("bob", 7000, "");
+    let challenge = say(&mut world, &World::udp(7000), &text);
+    let challenge = challenges(&challenge)[0].to_owned();
+    let proved = with_proof(&text, &challenge, "bob", "secret", 1);
+    let answer = say(&mut world, &World::udp(7000), &proved);
+    assert_eq!(answer.status(), 200);
+    assert_eq!(believed(&mut world), Some(shard::Believed::Digest));
+    let refresh = world.resubscribe_text("bob", 7000, &answer, 8, "");
+    assert_eq!(say(&mut world, &trusted(), &refresh).status(), 401);
+    // With an assertion, or a proof, it is refreshed through whomever.
+    let refresh = world.resubscribe_text("bob", 7000, &answer, 9, "");
+    let proved = with_proof(&refresh, &challenge, "bob", "secret", 2);
+    assert_eq!(say(&mut world, &trusted(), &proved).status(), 200);
+    let refresh = world.resubscribe_text("bob", 7000, &answer, 20, BOB);
+    assert_eq!(say(&mut world, &trusted(), &refresh).status(), 200);
+    assert_eq!(believed(&mut world), Some(shard::Believed::Asserted));
+}
+
+#[test]
+fn the_peer_that_asserted_need_not_assert_again_and_no_other_may_be_silent() {
+    let mut world = World::with(trusting());
+    let text = world.subscribe_text("bob", 7000, BOB);
+    let answer = say(&mut world, &trusted(), &text);
+    assert_eq!(answer.status(), 200);
+    for (turn, starts) in [false, true].into_iter().enumerate() {
+        if starts {
+            world.crash();
+            assert_eq!(believed(&mut world), Some(shard::Believed::Asserted));
+        }
+        let cseq = 10 + 10 * turn as u32;
+        let silent = world.resubscribe_text("bob", 7000, &answer, cseq, "");
+        assert_eq!(say(&mut world, &trusted(), &silent).status(), 200);
+        let other = shard::Flow {
+            peer: "192.0.2.8:7000".parse().unwrap(),
+            ..trusted()
+        };
+        let silent = world.resubscribe_text("bob", 7000, &answer, cseq + 1, "");
+        assert_eq!(say(&mut world, &other, &silent).status(), 401);
+        let carol = "P-Asserted-Identity: <sip:carol@example.com>\r\n";
+        let differs = world.resubscribe_text("bob", 7000, &answer, cseq + 2, carol);
+        assert_eq!(say(&mut world, &trusted(), &differs).status(), 403);
+    }
+}
+
+#[test]
+fn of_two_asserted_identities_only_the_first_was_looked_at() {
+    const RULES: &str = "pres-rules/users/sip:alice@example.com/index";
+    let rules = |who: &str, handling: &str| {
+        format!(
+            "<cp:ruleset xmlns:cp=\"urn:ietf:params:xml:ns:common-policy\" xmlns=\"urn:ietf:params:xml:ns:pres-rules\">\
+             <cp:rule id=\"a\"><cp:conditions><cp:identity>{who}</cp:identity></cp:conditions><cp:actions>\
+             <sub-handling>{handling}</sub-handling></cp:actions></cp:rule></cp:ruleset>"
+        )
+    };
+    let tel = rules("<cp:one id=\"tel:+15551234\"/>", "block");
+    let sip = rules("<cp:one id=\"sip:bob@example.com\"/>", "block");
+    let others = rules(
+        "<cp:many><cp:except id=\"tel:+15551234\"/></cp:many>",
+        "block",
+    );
+    let both = [
+        "P-Asserted-Identity: <tel:+1-555-1234>, <sip:bob@example.com>\r\n",
+        "P-Asserted-Identity: <sip:bob@example.com>\r\nP-Asserted-Identity: <tel:+15551234>\r\n",
+    ];
+    for fields in both {
+        for (rules, status) in [(&tel, 403), (&sip, 403), (&others, 200)] {
+            let mut world = World::with(trusting());
+            world.reload(|settings| {
+                settings.domains[0].presence.default_handling = machine::settings::Handling::Allow;
+            });
+            assert!(world.put(RULES, rules).status < 300);
+            let text = world.subscribe_text("bob", 7000, fields);
+            assert_eq!(say(&mut world, &trusted(), &text).status(), status);
+        }
+        // Whoever watches already is decided by both, after a start too.
+        let mut world = World::with(trusting());
+        let text = world.subscribe_text("bob", 7000, fields);
+        assert_eq!(say(&mut world, &trusted(), &text).status(), 200);
+        assert_eq!(believed(&mut world), Some(shard::Believed::Asserted));
+        world.crash();
+        for notify in world.notifies(0) {
+            world.ok(&notify);
+        }
+        let before = world.sent.len();
+        assert!(world.put(RULES, &others).status < 300);
+        assert!(world.notifies(before).is_empty());
+        assert!(world.put(RULES, &tel).status < 300);
+        let ended = &world.notifies(before)[0];
+        assert_eq!(
+            ended.need("Subscription-State"),
+            "terminated;reason=rejected"
+        );
+    }
+    let mut world = World::with(trusting());
+    let two = "P-Asserted-Identity: <sip:bob@example.com>, <sip:carol@example.com>\r\n";
+    let text = world.subscribe_text("bob", 7000, two);
+    assert_eq!(say(&mut world, &trusted(), &text).status(), 400);
+}
+
+#[test]
+fn whoever_fails_to_prove_is_counted_with_the_reason() {
+    let mut world = World::with(closed());
+    let text = world.subscribe_text("bob", 7000, "");
+    let challenge = say(&mut world, &World::udp(7000), &text);
+    let challenge = challenges(&challenge)[0].to_owned();
+    for (password, count) in [("wrong", 1), ("secret", 2), ("secret", 2)] {
+        let text = world.subscribe_text("bob", 7000, "");
+        let text = with_proof(&text, &challenge, "bob", password, count);
+        let text = text.replace("Call-ID: ", &format!("Call-ID: {}", world.serial()));
+        say(&mut world, &World::udp(7000), &text);
+    }
+    let failed = world.happened.iter().filter_map(|(_, event)| match event {
+        shard::Event::Shard(shard::Happened::AuthenticationFailed { why }) => Some(*why),
+        _ => None,
+    });
+    assert_eq!(failed.collect::<Vec<_>>(), ["wrong", "stale"]);
+}

@@ -513,6 +513,63 @@ fn a_presentitys_own_rules_say_who_publishes_for_her() {
 }
 
 #[test]
+fn whoever_may_publish_some_things_publishes_nothing_else() {
+    let path = "org.openmobilealliance.pub-rules/users/sip:alice@example.com/pub-rules";
+    let rules = |content: &[&str]| {
+        let rule = |(number, content): (usize, &&str)| {
+            format!(
+                "<cp:rule id=\"x{number}\"><cp:conditions>{}</cp:conditions><cp:actions><p:pub-handling \
+                 xmlns:p=\"urn:oma:xml:prs:pub-rules\">allow</p:pub-handling></cp:actions>\
+                 <cp:transformations xmlns=\"urn:oma:xml:prs:pub-rules\">{content}</cp:transformations></cp:rule>",
+                one("bob")
+            )
+        };
+        ruleset(&content.iter().enumerate().map(rule).collect::<Vec<_>>())
+    };
+    let mut world = World::new();
+    world.watch("carol", 7001, "");
+    let mut publish = |content: &[&str], note: &str| {
+        let put = world.put(path, &rules(content));
+        assert!(put.status < 300, "{}", put.body);
+        let fields = "Content-Type: application/pidf+xml\r\nExpires: 600\r\n";
+        let text = world.publish_text(fields, &pidf("open", note));
+        let text = text.replace("From: <sip:alice@", "From: <sip:bob@");
+        let sent = world.say(&World::udp(7000), &text);
+        assert_eq!(
+            sent[0].status() == 200,
+            sent.len() > 1,
+            "who is refused tells nobody"
+        );
+        let answer = sent[0].head.lines().next().unwrap();
+        answer.strip_prefix("SIP/2.0 ").unwrap().to_owned()
+    };
+    let (services, note) = (
+        "<allow-services>true</allow-services>",
+        "<allow-note>true</allow-note>",
+    );
+    assert_eq!(
+        publish(&[services], "a"),
+        "403 Not allowed to publish note for this user"
+    );
+    assert_eq!(
+        publish(&[note], "a"),
+        "403 Not allowed to publish tuple for this user"
+    );
+    assert_eq!(
+        publish(&["<allow-note>false</allow-note>"], "a"),
+        "403 Not allowed to publish tuple for this user"
+    );
+    // Rules add up, and one that says nothing of content restricts nothing.
+    assert_eq!(publish(&[services, note], "a"), "200 OK");
+    let mut world = World::new();
+    assert_eq!(world.put(path, &rules(&[note, ""])).status, 201);
+    let fields = "Content-Type: application/pidf+xml\r\nExpires: 600\r\n";
+    let text = world.publish_text(fields, &pidf("open", "b"));
+    let text = text.replace("From: <sip:alice@", "From: <sip:bob@");
+    assert_eq!(world.say(&World::udp(7000), &text)[0].status(), 200);
+}
+
+#[test]
 fn what_is_explained_is_what_is_done() {
     let mut world = World::with(confirming());
     world.publish_open("here");

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use machine::DocumentWrite;
+use machine::{DocumentName, DocumentWrite, StoredDocument};
 use scenario::Asked;
 use shard::{Directory, DocumentAnswer, DocumentRequest, Told};
 use sip::Uri;
 use xcap::{Address, Bad, Tree};
+use xdm::usages::{PIDF_MANIPULATION, PRES_RULES, RESOURCE_LISTS, Usage};
 
 use crate::breakage::Breakage;
-use crate::document::user;
+use crate::document::{permanent, user};
 use crate::plan::USERS;
 use crate::rules::{Gives, KEEPER, Rules, document, lists, lists_path, read_lists};
 use crate::world::{Event, World};
@@ -19,24 +20,26 @@ use crate::world::{Event, World};
 impl World {
     /// A presentity puts her rules, or deletes them where nobody is mentioned.
     pub(crate) fn put_rules(&mut self, presentity: &str, rules: Rules) {
+        // By lists, what changes is who is in them; the keeper changes those.
+        if self.plan.listed {
+            let path = lists_path(presentity);
+            self.put_document(KEEPER, &RESOURCE_LISTS, &path, lists(&rules));
+        } else {
+            self.put_document(presentity, &PRES_RULES, "index", document(&rules));
+        }
+    }
+
+    /// A presentity puts what she keeps of herself for good, or deletes it.
+    pub(crate) fn put_permanent(&mut self, presentity: &str, says: Option<u64>) {
+        let text = says.map(|says| permanent(presentity, says));
+        self.put_document(presentity, &PIDF_MANIPULATION, "index", text);
+    }
+
+    fn put_document(&mut self, owner: &str, usage: &Usage, path: &str, body: Option<String>) {
         let Some(life) = &self.server.life else {
             return;
         };
-        // By lists, what changes is who is in them; the keeper changes those.
-        let (owner, path, content_type, body) = if self.plan.listed {
-            let path = lists_path(presentity);
-            let path = format!("resource-lists/users/{KEEPER}/{path}");
-            (
-                KEEPER,
-                path,
-                "application/resource-lists+xml",
-                lists(&rules),
-            )
-        } else {
-            let path = format!("pres-rules/users/{presentity}/index");
-            let media_type = "application/auth-policy+xml";
-            (presentity, path, media_type, document(&rules))
-        };
+        let path = format!("{}/users/{owner}/{path}", usage.auid);
         let Ok(address) = Address::parse(&path, None, xdm::usages::default_namespace) else {
             return;
         };
@@ -51,7 +54,7 @@ impl World {
             },
             address,
             owner: Some(owner.to_owned()),
-            content_type: Some(content_type.to_owned()),
+            content_type: Some(usage.media_type.to_owned()),
             if_match: None,
             if_none_match: None,
             body: body.unwrap_or_default().into_bytes(),
@@ -217,24 +220,40 @@ impl World {
         });
     }
 
-    /// The reference knows the rules that are on the disk: they hold from here on. Whose are others than they were?
-    pub(crate) fn learn_rules(&mut self) -> BTreeSet<String> {
+    /// The reference knows the documents that are on the disk: they hold from here on. Whose are others than they were?
+    pub(crate) fn learn_documents(&mut self) -> BTreeSet<String> {
         self.learn_kept(None)
     }
 
     fn learn_kept(&mut self, shard: Option<u16>) -> BTreeSet<String> {
         let kept = self.server.documents.iter();
-        let is_meant =
-            |name: &machine::DocumentName| matches!(&*name.auid, "pres-rules" | "resource-lists");
+        let is_meant = |name: &DocumentName| matches!(&*name.auid, "pres-rules" | "resource-lists");
         let kept = kept.filter(|(name, _)| is_meant(name));
         let kept = kept.filter_map(|(name, stored)| {
             let owner = name.owner.as_deref()?.to_owned();
             Some(((owner, name.path.to_string()), stored.text.clone()))
         });
         let kept: BTreeMap<_, _> = kept.collect();
-        self.learn(shard, |owner, path| {
+        let mut changed = self.learn(shard, |owner, path| {
             kept.get(&(owner.to_owned(), path.to_owned())).cloned()
-        })
+        });
+        for number in 0..USERS {
+            let presentity = user(number);
+            let permanent = self.permanent_of(&presentity);
+            if self.witness.keeps(self.at, &presentity, permanent) {
+                changed.insert(presentity);
+            }
+        }
+        changed
+    }
+
+    fn permanent_of(&self, presentity: &str) -> Option<StoredDocument> {
+        let is_hers = |name: &DocumentName| {
+            name.owner.as_deref() == Some(presentity) && *name.auid == *PIDF_MANIPULATION.auid
+        };
+        let mut documents = self.server.documents.iter();
+        let found = documents.find(|(name, _)| is_hers(name));
+        found.map(|(_, stored)| stored.clone())
     }
 
     /// From these documents, about presentities of this shard, or of all.

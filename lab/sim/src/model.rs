@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use events::package::Source;
 use machine::settings::Handling;
-use machine::{Batch, Instant, Key, Now, Partition, Wall};
+use machine::{Batch, Instant, Key, Now, Partition, StoredDocument, Wall};
 
 use crate::document::user;
 use crate::plan::USERS;
@@ -179,6 +179,8 @@ pub struct Model {
     pending: VecDeque<Pending>,
     /// Each view that a presentity had, whole and its services, in order.
     views: BTreeMap<String, Vec<(Bytes, Bytes)>>,
+    /// What presentities keep of themselves for good.
+    permanent: BTreeMap<String, StoredDocument>,
     /// The rules that presentities keep, and since when.
     rules: BTreeMap<String, (Rules, Instant)>,
     /// `default_handling`; `None` before the first start.
@@ -362,10 +364,13 @@ impl Model {
             .filter(|publication| publication.presentity == presentity)
             .collect();
         live.sort_by_key(|publication| publication.order);
-        let sources: Vec<Source<'_>> = live
+        let permanent = self.permanent.get(presentity).into_iter();
+        let permanent =
+            permanent.map(|stored| Source::permanent(stored.text.as_bytes(), stored.modified));
+        let published = live
             .iter()
-            .map(|publication| Source::new(&publication.body, publication.accepted))
-            .collect();
+            .map(|publication| Source::new(&publication.body, publication.accepted));
+        let sources: Vec<Source<'_>> = permanent.chain(published).collect();
         Bytes::from((presence::PRESENCE.compose)(presentity, &sources))
     }
 
@@ -402,6 +407,15 @@ impl Model {
         }
         self.rules.insert(presentity.to_owned(), (rules, at));
         true
+    }
+
+    /// What a presentity keeps of herself for good takes effect; whether it is another than before.
+    pub fn keeps(&mut self, presentity: &str, permanent: Option<StoredDocument>) -> bool {
+        let before = match permanent.clone() {
+            Some(stored) => self.permanent.insert(presentity.to_owned(), stored),
+            None => self.permanent.remove(presentity),
+        };
+        before != permanent
     }
 
     /// Since when what this presentity's watchers are given is what it is.

@@ -169,6 +169,13 @@ pub enum Operation {
         /// What each user is given from now on.
         rules: Rules,
     },
+    /// What a presentity keeps of herself for good changes.
+    Permanent {
+        /// Which presentity.
+        whom: u8,
+        /// Told apart by this; `None`: nothing any more.
+        says: Option<u64>,
+    },
     /// Nothing passes between a peer and the server for a while.
     Cut {
         /// Which peer.
@@ -364,7 +371,22 @@ impl Plan {
             }
         }
         plan.somebody_asks();
+        plan.somebody_keeps();
         plan
+    }
+
+    /// In some worlds presentities keep something of themselves for good. By chance of their own, so that what else happens is what it was.
+    fn somebody_keeps(&mut self) {
+        let mut random = Random::new(self.seed ^ 0x4827_4827);
+        let last = self.operations.last().map_or(0, |(at, _)| *at);
+        for _ in 0..random.below(3) * random.below(4) {
+            let whom = random.below(u64::from(USERS)) as u8;
+            let says = (random.below(3) > 0).then(|| random.below(4));
+            let at = random.below(last + 1);
+            self.operations
+                .push((at, Operation::Permanent { whom, says }));
+        }
+        self.operations.sort_by_key(|(at, _)| *at);
     }
 
     /// Some ask who watches them. By chance of their own, so that what else happens is what it was.

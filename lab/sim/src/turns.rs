@@ -366,7 +366,7 @@ impl World {
     pub(crate) fn crash(&mut self) {
         let pending = self.server.disk.pending() as u64;
         let kept = self.server.crash();
-        let ruled = self.learn_rules();
+        let ruled = self.learn_documents();
         self.tally.crashes += 1;
         self.tally.batches_lost += pending - kept.min(pending);
         self.tally.batches_kept += kept;
@@ -425,7 +425,7 @@ impl World {
             )
         });
         self.draw(PointKind::Down, true, || "has stopped".to_owned());
-        self.learn_rules();
+        self.learn_documents();
         self.tally.stops += 1;
         self.witness.stopped(self.at, hasty);
         self.close_all_connections();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use events::Happened;
 use machine::settings::Handling;
-use machine::{Instant, Key, Now, Op, Partitioner, Record};
+use machine::{Instant, Key, Now, Op, Partitioner, Record, StoredDocument};
 use shard::{Counts, Event, Output};
 use sip::{Message, Name};
 
@@ -475,6 +475,21 @@ impl Witness {
         let others = self.model.ruled(at, presentity, rules);
         if others {
             self.tell(at, &Happening::Reloaded);
+        }
+        others
+    }
+
+    /// This is what a presentity keeps of herself for good, on the disk; whether it is another than before.
+    pub(crate) fn keeps(
+        &mut self,
+        at: Instant,
+        presentity: &str,
+        permanent: Option<StoredDocument>,
+    ) -> bool {
+        let others = self.model.keeps(presentity, permanent);
+        if others {
+            self.model
+                .note_views(at, &BTreeSet::from([presentity.to_owned()]));
         }
         others
     }

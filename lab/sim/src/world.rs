@@ -316,7 +316,7 @@ impl World {
             self.advance(self.at + STILL);
         }
         // Whoever should have been told: what is on the disk holds.
-        self.learn_rules();
+        self.learn_documents();
         let standings: Vec<_> = self.people.iter().map(Person::standing).collect();
         self.witness.tell(self.at, &Happening::Calm(&standings));
     }
@@ -667,6 +667,7 @@ impl World {
                 interval_ms,
             } => self.reload(handling, interval_ms),
             Operation::Rules { whom, rules } => self.put_rules(&user(whom), rules),
+            Operation::Permanent { whom, says } => self.put_permanent(&user(whom), says),
             Operation::Cut { who, lasts_ms } => {
                 self.links[who].cut_until = self.at + Duration::from_millis(lasts_ms);
             }

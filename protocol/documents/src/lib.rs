@@ -11,6 +11,7 @@ pub mod identity;
 pub mod oma_pres;
 pub mod pidf;
 pub mod pres_rules;
+pub mod pub_rules;
 pub mod rpid;
 pub mod schema;
 pub mod shape;

@@ -194,3 +194,14 @@ pub(crate) fn next_attribute<'a>(
         value_at,
     }))
 }
+
+/// What stands before a colon like a prefix: in a name, an XPath, or in words that only look so.
+pub(crate) fn prefixes(text: &str) -> impl Iterator<Item = &str> {
+    memchr::memchr_iter(b':', text.as_bytes()).filter_map(|colon| {
+        let before = &text[..colon];
+        let start = before.rfind(|c| !is_name_char(c)).map_or(0, |at| {
+            at + before[at..].chars().next().map_or(0, char::len_utf8)
+        });
+        (start < colon).then(|| &before[start..])
+    })
+}

@@ -20,22 +20,22 @@ impl<'t> Prefixes<'t> {
     /// Conventional prefixes come first, since careless peers compare them; then those that content depends on, so that most of
     /// these need no declaration further in; then what each source wrote; then `ns1`, `ns2` …
     pub(crate) fn choose(root: &'t Element, style: &Style<'_>) -> Self {
-        let mut needs = Needs {
-            default: style.default,
-            ..Needs::default()
-        };
-        needs.walk(root);
         // The root can declare each prefix once, so what its own content depends on wins there.
         let taken = root.name.namespace.is_none()
             || root.mentions.iter().any(|mention| {
                 mention.prefix.is_empty() && mention.namespace.as_str() != style.default
             });
+        let mut needs = Needs {
+            default: style.default,
+            ..Needs::default()
+        };
+        needs.walk(root, root, if taken { "" } else { style.default });
         let mut this = Self {
             declared: BTreeMap::new(),
             of: BTreeMap::new(),
             default_used: needs.default_used && !taken,
         };
-        this.keep(&needs, needs.mentions.iter().take(needs.of_root));
+        this.declare(&needs.mentions[..needs.of_root]);
         for namespace in &needs.names {
             if let Some((_, prefix)) = style
                 .prefixes
@@ -45,7 +45,8 @@ impl<'t> Prefixes<'t> {
                 this.take(prefix, namespace.as_str());
             }
         }
-        this.keep(&needs, needs.mentions.iter());
+        this.declare(&needs.mentions);
+        this.use_mentioned(&needs);
         for namespace in &needs.names {
             let hint = namespace.prefix();
             let good = (1..=PREFIX_BYTES_MAX).contains(&hint.len());
@@ -67,28 +68,31 @@ impl<'t> Prefixes<'t> {
         this
     }
 
-    fn keep<'a>(
-        &mut self,
-        needs: &Needs<'t, '_>,
-        mentions: impl Iterator<Item = &'a (&'t str, &'t str)>,
-    ) where
-        't: 'a,
-    {
+    fn declare(&mut self, mentions: &[(&'t str, &'t str)]) {
         for (prefix, uri) in mentions {
             if !self.declared.contains_key(*prefix) {
                 self.declared.insert((*prefix).to_owned(), uri);
-                if prefix.len() <= PREFIX_BYTES_MAX
-                    && needs.seen.contains(uri)
-                    && !self.of.contains_key(uri)
-                {
-                    self.of.insert(uri, (*prefix).to_owned());
-                }
+            }
+        }
+    }
+
+    /// Names use prefixes that stand there for content. Of several the first by the alphabet: not by the document, where text that named
+    /// no prefix before names one as soon as the root declares it.
+    fn use_mentioned(&mut self, needs: &Needs<'t, '_>) {
+        for (prefix, uri) in &needs.mentioned {
+            if prefix.len() <= PREFIX_BYTES_MAX
+                && needs.seen.contains(uri)
+                && self.declared.get(*prefix) == Some(uri)
+                && !self.of.contains_key(uri)
+            {
+                self.of.insert(uri, (*prefix).to_owned());
             }
         }
     }
 
     fn take(&mut self, prefix: &str, uri: &'t str) {
-        if !self.of.contains_key(uri) && !self.declared.contains_key(prefix) {
+        let is_free = self.declared.get(prefix).is_none_or(|meant| *meant == uri);
+        if !self.of.contains_key(uri) && is_free {
             self.declared.insert(prefix.to_owned(), uri);
             self.of.insert(uri, prefix.to_owned());
         }
@@ -112,14 +116,41 @@ struct Needs<'t, 's> {
     /// How many of the mentions are the root's own.
     of_root: usize,
     walking: bool,
+    /// Whether attributes are in the default namespace, for which the root declares a prefix then; once that matters.
+    default_has_prefix: Option<bool>,
 }
 
-impl<'t> Needs<'t, '_> {
-    fn walk(&mut self, element: &'t Element) {
+fn names_attributes(element: &Element, namespace: &str) -> bool {
+    let mut attributes = element.attributes.iter();
+    let mut children = element.elements();
+    attributes.any(|attribute| attribute.name.namespace.as_str() == namespace)
+        || children.any(|child| names_attributes(child, namespace))
+}
+
+impl<'t: 's, 's> Needs<'t, 's> {
+    /// `unprefixed`: what a name without prefix is in, as the writer will have it, outside of this element.
+    fn walk(&mut self, root: &'t Element, element: &'t Element, mut unprefixed: &'s str) {
         let is_root = !std::mem::replace(&mut self.walking, true);
-        if element.name.namespace.as_str() == self.default {
+        let own = element.name.namespace.as_str();
+        let mut mentions = element.mentions.iter();
+        let mention = mentions.find(|mention| mention.prefix.is_empty());
+        match mention {
+            _ if own.is_empty() => unprefixed = "",
+            Some(mention) => unprefixed = mention.namespace.as_str(),
+            None => {}
+        }
+        if own == self.default {
             self.default_used |= !self.default.is_empty();
-        } else {
+            if own != unprefixed && mention.is_none() {
+                let default = self.default;
+                let has_prefix = self
+                    .default_has_prefix
+                    .get_or_insert_with(|| names_attributes(root, default));
+                if !*has_prefix {
+                    unprefixed = own;
+                }
+            }
+        } else if own != unprefixed {
             self.need(&element.name.namespace);
         }
         for attribute in &element.attributes {
@@ -140,7 +171,7 @@ impl<'t> Needs<'t, '_> {
         }
         for node in &element.children {
             if let Node::Element(child) = node {
-                self.walk(child);
+                self.walk(root, child, unprefixed);
             }
         }
     }

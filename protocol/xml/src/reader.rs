@@ -245,6 +245,10 @@ impl<'a> Reading<'a> {
         let length = tag.bytes().position(lexical::is_space).unwrap_or(tag.len());
         let name = &tag[..length];
         let (prefix, local) = lexical::split_name(name).map_err(|flaw| (offset, flaw))?;
+        // Text before this element means what its prefixes stand for outside of it.
+        if let Some(parent) = self.open.last_mut() {
+            flush(parent, &self.scope);
+        }
         let mark = self.scope.mark();
         let raw = self.attributes(offset, tag, length)?;
         let namespace = self.scope.resolve(prefix).map_err(|flaw| (offset, flaw))?;
@@ -268,9 +272,6 @@ impl<'a> Reading<'a> {
             });
         }
         unique(&element.attributes).map_err(|flaw| (offset, flaw))?;
-        if let Some(parent) = self.open.last_mut() {
-            flush(parent, &self.scope);
-        }
         self.open.push(Open {
             element,
             name,

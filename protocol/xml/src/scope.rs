@@ -81,14 +81,8 @@ impl<'a> Scope<'a> {
 
     /// Notes every declared prefix that a value or a text seems to use: a name, a colon, a name. Too many do no harm.
     pub(crate) fn mentions(&self, text: &str, into: &mut Vec<Mention>) {
-        for colon in memchr::memchr_iter(b':', text.as_bytes()) {
-            let before = &text[..colon];
-            let start = before.rfind(|c| !lexical::is_name_char(c)).map_or(0, |at| {
-                at + before[at..].chars().next().map_or(0, char::len_utf8)
-            });
-            if start < colon {
-                self.mention(&before[start..], into);
-            }
+        for prefix in lexical::prefixes(text) {
+            self.mention(prefix, into);
         }
     }
 

@@ -1,9 +1,10 @@
 //! Tree → bytes: the same tree and style always give the same bytes, and what is written reads back as the same tree.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use crate::prefixes::Prefixes;
-use crate::{Element, Namespace, Node, XML};
+use crate::{Element, Namespace, Node, XML, lexical};
 
 /// How namespaces are written.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +25,8 @@ pub fn write(root: &Element, style: &Style<'_>) -> Vec<u8> {
         default: style.default,
         inner: Vec::new(),
         number: 0,
+        tree: root,
+        said: None,
         out,
     };
     writing.root(root);
@@ -38,6 +41,9 @@ struct Writing<'t, 's> {
     inner: Vec<(Cow<'t, str>, Cow<'t, str>)>,
     /// The last number used for a prefix of our own.
     number: u32,
+    tree: &'t Element,
+    /// What content names like a prefix of our own, once that matters.
+    said: Option<BTreeSet<&'t str>>,
     out: String,
 }
 
@@ -67,7 +73,7 @@ impl<'t> Writing<'t, '_> {
                 self.inner.push((prefix.into(), uri.into()));
             }
         }
-        let tag_prefix = self.element_prefix(own, mark);
+        let tag_prefix = self.element_prefix(element);
         let attribute_prefixes: Vec<Cow<'t, str>> = element
             .attributes
             .iter()
@@ -126,14 +132,15 @@ impl<'t> Writing<'t, '_> {
         self.prefixes.declared.get(prefix).copied()
     }
 
-    fn element_prefix(&mut self, namespace: &'t Namespace, mark: usize) -> Cow<'t, str> {
+    fn element_prefix(&mut self, element: &'t Element) -> Cow<'t, str> {
+        let namespace = &element.name.namespace;
         let uri = namespace.as_str();
         if self.meaning("") == Some(uri) {
             return Cow::Borrowed("");
         }
-        let default_is_free = !self.inner[mark..]
-            .iter()
-            .any(|(prefix, _)| prefix.is_empty());
+        // Content that depends on the default namespace has it as it needs it by now, if only as none.
+        let mut mentions = element.mentions.iter();
+        let default_is_free = !mentions.any(|mention| mention.prefix.is_empty());
         if namespace.is_none()
             || (uri == self.default && self.prefixes.of(uri).is_none() && default_is_free)
         {
@@ -169,12 +176,31 @@ impl<'t> Writing<'t, '_> {
             // Never begun anew: a document full of such prefixes must not cost a search each.
             self.number += 1;
             let prefix: Cow<'t, str> = format!("ns{}", self.number).into();
-            if self.meaning(&prefix).is_none() {
+            // What content names without meaning anything must not begin to mean something here.
+            let said = self.said.get_or_insert_with(|| own_words(self.tree));
+            if !said.contains(&*prefix) && self.meaning(&prefix).is_none() {
                 self.inner.push((prefix.clone(), uri.into()));
                 return prefix;
             }
         }
     }
+}
+
+/// What the content of a tree names like `ns1:`.
+fn own_words(root: &Element) -> BTreeSet<&str> {
+    let (mut words, mut open) = (BTreeSet::new(), vec![root]);
+    while let Some(element) = open.pop() {
+        let values = element.attributes.iter().map(|attribute| &attribute.value);
+        let texts = element.children.iter().filter_map(|node| match node {
+            Node::Text(text) => Some(text),
+            Node::Element(_) => None,
+        });
+        for text in values.chain(texts) {
+            words.extend(lexical::prefixes(text).filter(|word| word.starts_with("ns")));
+        }
+        open.extend(element.elements());
+    }
+    words
 }
 
 fn push_name(out: &mut String, prefix: &str, local: &str) {

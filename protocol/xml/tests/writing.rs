@@ -68,13 +68,30 @@ fn names_in_content_keep_their_meaning() {
     rewritten(
         &format!("<r xmlns='urn:d'><b xmlns='urn:b' xmlns:i='{XSI}' i:type='t'><c/></b></r>"),
         &format!(
-            "<r xmlns=\"urn:d\" xmlns:i=\"{XSI}\" xmlns:ns1=\"urn:b\"><b xmlns=\"urn:b\" i:type=\"t\"><c/></b></r>"
+            "<r xmlns=\"urn:d\" xmlns:i=\"{XSI}\"><b xmlns=\"urn:b\" i:type=\"t\"><c/></b></r>"
         ),
+    );
+    // Or in none, where there is no default namespace.
+    rewritten(
+        &format!("<p:r xmlns:p='urn:d' xmlns:i='{XSI}' i:type='t'/>"),
+        &format!("<ns1:r xmlns:i=\"{XSI}\" xmlns:ns1=\"urn:d\" i:type=\"t\"/>"),
     );
     // Content that wants a prefix which convention gives to another namespace.
     rewritten(
         "<r xmlns='urn:d'><x:b xmlns:x='urn:a' xmlns:a='urn:z' k='a:v'/></r>",
         "<r xmlns=\"urn:d\" xmlns:a=\"urn:a\"><ns1:b xmlns:a=\"urn:z\" xmlns:ns1=\"urn:a\" k=\"a:v\"/></r>",
+    );
+}
+
+#[test]
+fn text_before_a_child_is_not_read_by_what_the_child_declares() {
+    rewritten(
+        "<r xmlns='urn:d' xmlns:q='urn:q'><b>q:x<c xmlns:q='urn:other'/></b></r>",
+        "<r xmlns=\"urn:d\" xmlns:q=\"urn:q\"><b>q:x<c/></b></r>",
+    );
+    rewritten(
+        "<r xmlns='urn:d'>q:x<c xmlns:q='urn:other'/></r>",
+        "<r xmlns=\"urn:d\">q:x<c/></r>",
     );
 }
 

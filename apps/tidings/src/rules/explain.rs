@@ -89,7 +89,7 @@ fn explain(arguments: &Arguments, terminal: &mut Terminal, clock: Clock) -> Resu
         )
     })?;
     let identities: Vec<String> = watcher.iter().map(|aor| aor.uri.clone()).collect();
-    let sphere = sphere([&presence]);
+    let sphere = sphere([&presence], None);
     let asking = Asking {
         identities: &identities,
         sphere: sphere.as_deref(),

@@ -8,8 +8,8 @@ use authentication::{Failures, NONCES_MAX, Refused, Replay};
 use configuration::Configuration;
 use node::Clock;
 use serde_json::Value;
-use shard::settings::{Digest, Handling, Root, Settings};
-use shard::{Directory, DocumentRequest};
+use shard::settings::{Digest, Handling, Identity, Root, Settings};
+use shard::{Believed, Directory, DocumentRequest};
 use sip::Uri;
 use web::{Asked, Claim, Refusal, Told, Unidentified};
 use xml::Bounds;
@@ -179,11 +179,9 @@ impl Documents {
             withheld: &explained.withheld,
         });
         let identity = &current.settings.identity;
-        let mut sources = vec!["what a trusted peer asserts"];
-        sources.extend(identity.digest.is_some().then_some("Digest"));
-        sources.extend(identity.from_is_identity.then_some("From"));
+        value["subscribes"] = explained.believed.is_some().into();
         value["presentity"] = entity.into();
-        value["identity_from"] = sources.into();
+        value["identity_from"] = identity_from(identity, explained.believed).into();
         Ok(value)
     }
 
@@ -251,6 +249,24 @@ impl Documents {
             unique,
             refused,
         )))
+    }
+}
+
+/// What it was for who subscribes, what it could be for who does not.
+fn identity_from(identity: &Identity, believed: Option<Believed>) -> Vec<&'static str> {
+    let name = |believed| match believed {
+        Believed::Asserted => "what a trusted peer asserts",
+        Believed::Digest => "Digest",
+        Believed::From => "From",
+    };
+    let could = [
+        Some(Believed::Asserted),
+        identity.digest.is_some().then_some(Believed::Digest),
+        identity.from_is_identity.then_some(Believed::From),
+    ];
+    match believed {
+        Some(believed) => vec![name(believed)],
+        None => could.into_iter().flatten().map(name).collect(),
     }
 }
 

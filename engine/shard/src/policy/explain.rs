@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use documents::common_policy::Ruleset;
 use documents::pidf::Presence;
+use events::watcher::{self, Believed};
 use machine::Now;
 use machine::settings::Handling;
 use presence::authorization::{Decision, Permissions, Withheld, shown};
@@ -29,6 +30,8 @@ pub struct Explained {
     pub is_presentity: bool,
     /// Everything that is published, composed.
     pub whole: Bytes,
+    /// How it was established who her latest subscription is from; `None`: she has none.
+    pub believed: Option<Believed>,
     /// What a NOTIFY to the watcher carries; none: she is refused, or it carries nothing yet.
     pub seen: Option<Vec<u8>>,
     /// What she does not, and for want of what.
@@ -90,7 +93,11 @@ impl Shard {
     ) -> Option<Explained> {
         self.now = now;
         let watcher = watcher.unwrap_or(ANONYMOUS);
-        let is_presentity = presentity == watcher;
+        let subscriber = self.events.subscriber("presence", presentity, watcher);
+        let believed = subscriber.as_ref().map(|(_, believed)| *believed);
+        // Whoever subscribes is decided about by all that she was asserted to be.
+        let watcher = subscriber.as_ref().map_or(watcher, |(watcher, _)| watcher);
+        let is_presentity = watcher::is(watcher, presentity);
         let whole = self.events.composed("presence", presentity);
         let whole = whole.unwrap_or_else(|| neutral(presentity).into());
         let (mut judge, events) = self.judge_and_events();
@@ -133,13 +140,11 @@ impl Shard {
                 let (seen, withheld) = shown(&presence, presentity, &permissions);
                 (Some(seen), withheld)
             }
-            Handling::PoliteBlock => (Some(neutral(presentity)), Vec::new()),
-            // What she is told while she waits says as little as that nobody is there.
-            Handling::Confirm if !pending_body_is_empty => (Some(neutral(presentity)), Vec::new()),
-            Handling::Block | Handling::Confirm => (None, Vec::new()),
+            hides => (hidden(presentity, hides, pending_body_is_empty), Vec::new()),
         };
         Some(Explained {
             by_default,
+            believed,
             is_presentity,
             decision,
             handling,
@@ -147,5 +152,15 @@ impl Shard {
             seen,
             withheld,
         })
+    }
+}
+
+/// What somebody is told who may not see.
+fn hidden(presentity: &str, handling: Handling, pending_body_is_empty: bool) -> Option<Vec<u8>> {
+    match handling {
+        Handling::PoliteBlock => Some(neutral(presentity)),
+        // What she is told while she waits says as little as that nobody is there.
+        Handling::Confirm if !pending_body_is_empty => Some(neutral(presentity)),
+        _ => None,
     }
 }

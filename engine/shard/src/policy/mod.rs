@@ -11,14 +11,14 @@ use std::sync::Arc;
 
 use documents::common_policy::{Condition, Except, Rule, Ruleset, Who};
 use documents::pidf::Presence;
-use documents::pres_rules::SubHandling;
-use documents::schema::usages::PUB_RULES as PUB_RULES_URI;
-use events::{EventState, Given, Sight};
+use documents::pres_rules::{Permission, SubHandling};
+use documents::pub_rules;
+use events::{EventState, Given, Permanent, Sight, watcher};
 use hashbrown::HashMap;
 use machine::settings::{Handling, Root};
 use machine::{DocumentName, Instant, Partition, Partitioner, Wall};
-use presence::authorization::{self, Asking, Decision, Document, Seen};
-use xdm::usages::{OMA_PRES_RULES, PRES_RULES, PUB_RULES, RESOURCE_LISTS};
+use presence::authorization::{self, Asking, Decision, Document, Permissions, Seen};
+use xdm::usages::{OMA_PRES_RULES, PIDF_MANIPULATION, PRES_RULES, PUB_RULES, RESOURCE_LISTS};
 use xml::Bounds;
 
 use crate::directory::Directory;
@@ -124,7 +124,7 @@ impl Judge<'_> {
         }
         let default_handling = domain.presence.default_handling;
         // The presentity always sees her own presence whole.
-        if presentity == watcher {
+        if watcher::is(watcher, presentity) {
             return Some(Given::whole(Handling::Allow));
         }
         let rules = self.rules(presentity);
@@ -149,9 +149,9 @@ impl Judge<'_> {
 
     /// What the rules say about a watcher, and when they may say something else.
     fn decision(&mut self, presentity: &str, watcher: &str, rules: &Rules) -> Decision {
-        let identities: &[String] = match watcher {
-            ANONYMOUS => &[],
-            watcher => &[watcher.to_owned()],
+        let identities: Vec<String> = match watcher {
+            ANONYMOUS => Vec::new(),
+            watcher => watcher::identities(watcher).map(str::to_owned).collect(),
         };
         let documents: Vec<Document<'_>> = rules
             .documents
@@ -161,7 +161,7 @@ impl Judge<'_> {
         let sphere = self.policy.spheres.get(presentity).cloned().flatten();
         let decision = authorization::decide(
             &Asking {
-                identities,
+                identities: &identities,
                 sphere: sphere.as_deref(),
                 now: self.now,
                 // They were made canonical when they were read.
@@ -212,7 +212,10 @@ impl Judge<'_> {
             .publications_of("presence", presentity)
             .filter_map(|body| Presence::read(body, &Bounds::TRUSTED).ok())
             .collect();
-        let sphere = authorization::sphere(&published);
+        let permanent = events.permanent_of("presence", presentity);
+        let permanent =
+            permanent.and_then(|said| Presence::read(said.body.as_bytes(), &Bounds::TRUSTED).ok());
+        let sphere = authorization::sphere(&published, permanent.as_ref());
         let before = self
             .policy
             .spheres
@@ -220,8 +223,8 @@ impl Judge<'_> {
         before.flatten() != sphere
     }
 
-    /// Whether a presentity's own rules let a source publish for her (OMA); `None`: they say nothing of it.
-    pub(crate) fn may_publish(&mut self, presentity: &str, source: &str) -> Option<bool> {
+    /// What a presentity's own rules let a source publish for her (OMA); `None`: they say nothing of it.
+    pub(crate) fn may_publish(&mut self, presentity: &str, source: &str) -> Option<MayPublish> {
         let shelf = self.documents.of(presentity)?;
         let rules = read_rulesets(shelf, PUB_RULES.auid, self.directory);
         let rules = Rules {
@@ -231,13 +234,19 @@ impl Judge<'_> {
         let decision = self.decision(presentity, source, &rules);
         let all = rules.documents.iter().flat_map(|(_, set)| &set.rules);
         let applying = all.zip(&decision.rules).filter(|(_, said)| said.applies);
-        applying
-            .map(|(rule, _)| {
-                let said = rule.actions.iter();
-                let mut said = said.filter(|action| action.is(PUB_RULES_URI, "pub-handling"));
-                said.any(|action| action.text().trim() == "allow")
-            })
-            .max()
+        let mut may = None;
+        for (rule, _) in applying {
+            let so_far = may.take().unwrap_or(MayPublish::Nothing);
+            // RFC 4745 §10: what one rule grants comes to what the others grant.
+            may = Some(
+                match pub_rules::allows(rule).then(|| pub_rules::content(rule)) {
+                    None => so_far,
+                    Some(None) => MayPublish::Everything,
+                    Some(Some(granted)) => so_far.and(granted),
+                },
+            );
+        }
+        may
     }
 }
 
@@ -293,6 +302,8 @@ impl Shard {
             self.redecide_one(&owner);
         } else if is_referring(&name.auid) {
             self.note_references(&owner);
+        } else if *name.auid == *PIDF_MANIPULATION.auid {
+            self.permanent_changed(&owner);
         }
     }
 
@@ -313,6 +324,26 @@ impl Shard {
 
     fn partition_of(&self, owner: &str) -> Partition {
         lists::partition_of(&self.partitioner, owner)
+    }
+
+    /// Every document is there: what users say of themselves for good belongs to what is composed.
+    pub(crate) fn restore_permanent(&mut self) {
+        for owner in self.documents.owners() {
+            if let Some(said) = self.documents.of(owner).and_then(permanent) {
+                let presence = self.directory.presence(owner);
+                self.events
+                    .restore_permanent("presence", owner, &presence, said);
+            }
+        }
+    }
+
+    /// RFC 4827: a source that never lapses, below all that is published.
+    fn permanent_changed(&mut self, owner: &str) {
+        let said = self.documents.of(owner).and_then(permanent);
+        let presence = self.directory.presence(owner);
+        self.events
+            .handle_permanent("presence", owner, &presence, said);
+        self.follow_spheres();
     }
 
     fn redecide_one(&mut self, presentity: &str) {
@@ -366,11 +397,63 @@ impl Shard {
     }
 }
 
+/// What somebody may publish for another.
+#[derive(Clone, Debug)]
+pub(crate) enum MayPublish {
+    Nothing,
+    /// No more than this.
+    Only(Permissions),
+    Everything,
+}
+
+impl MayPublish {
+    fn and(self, granted: Vec<Permission>) -> Self {
+        let mut permissions = match self {
+            Self::Everything => return self,
+            Self::Only(permissions) => permissions,
+            Self::Nothing => Permissions::default(),
+        };
+        granted
+            .into_iter()
+            .for_each(|permission| permissions.grant(permission));
+        Self::Only(permissions)
+    }
+
+    /// Why a body is refused. What is published is what was sent or nothing, or its entity-tag would name what nobody wrote.
+    pub(crate) fn refuses(&self, body: &[u8], bounds: &Bounds) -> Option<String> {
+        let permissions = match self {
+            Self::Nothing => return Some(String::new()),
+            Self::Everything => return None,
+            Self::Only(permissions) => permissions,
+        };
+        // What does not read is refused for that.
+        let presence = Presence::read(body, bounds).ok()?;
+        let (_, withheld) = authorization::filter(&presence, permissions);
+        let first = withheld.first()?;
+        let what: String = first
+            .what
+            .chars()
+            .take_while(|c| *c != ' ')
+            .take(64)
+            .collect();
+        Some(format!("Not allowed to publish {what} for this user"))
+    }
+}
+
 /// The usages whose documents together are a presentity's rules, in the order in which they are explained.
 const RULES: [&str; 2] = [PRES_RULES.auid, OMA_PRES_RULES.auid];
 
 fn is_rules(auid: &str) -> bool {
     RULES.contains(&auid)
+}
+
+/// What a user says of herself for good (RFC 4827 §5: the usage's one document).
+fn permanent(shelf: &Shelf) -> Option<Permanent> {
+    let document = shelf.get(PIDF_MANIPULATION.auid, PIDF_MANIPULATION.document?)?;
+    Some(Permanent {
+        body: document.text.clone(),
+        modified: document.modified,
+    })
 }
 
 /// Whether a word stands in the rules at all.
