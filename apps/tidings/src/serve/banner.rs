@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use configuration::{Configuration, Serves};
+use configuration::{Configuration, HttpBind, Serves};
 use machine::settings::Listener;
 use node::Node;
 
@@ -58,9 +58,10 @@ fn text(
     };
     let _ = writeln!(out, "  sip      {}", sip(listeners));
     if !http.is_empty() {
-        let urls: Vec<String> = http
-            .iter()
-            .map(|address| format!("http://{address}/readyz"))
+        let listeners = configuration.http.iter().zip(http);
+        let urls: Vec<String> = listeners
+            .filter(|(bind, _)| bind.serves.contains(&Serves::Health))
+            .map(|(bind, address)| format!("{}://{address}/readyz", scheme(bind)))
             .collect();
         let _ = writeln!(out, "  health   {}", urls.join("   "));
     }
@@ -68,7 +69,13 @@ fn text(
     let serves = configuration.http.iter().zip(http);
     let documents: Vec<String> = serves
         .filter(|(bind, _)| bind.serves.contains(&Serves::Xcap))
-        .filter_map(|(_, address)| Some(format!("http://{address}{}", roots.first()?.path)))
+        .filter_map(|(bind, address)| {
+            Some(format!(
+                "{}://{address}{}",
+                scheme(bind),
+                roots.first()?.path
+            ))
+        })
         .collect();
     if !documents.is_empty() {
         let _ = writeln!(out, "  xcap     {}", documents.join("   "));
@@ -104,6 +111,13 @@ fn text(
         );
     }
     out
+}
+
+fn scheme(bind: &HttpBind) -> &'static str {
+    match bind.secure {
+        Some(_) => "https",
+        None => "http",
+    }
 }
 
 /// `udp, tcp 127.0.0.1:5060   udp [::1]:5060`: transports by address.

@@ -20,6 +20,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use web::{AdminSocket, Listening};
 
+use crate::certificates::Certificates;
 use crate::command_line::Serve;
 use crate::{commands, exit};
 use logs::Logs;
@@ -27,6 +28,9 @@ use recorder::Recorder;
 use running::Running;
 use signals::{End, Signals};
 use systemd::Systemd;
+
+/// Who renews a certificate writes a file and tells nobody.
+const CERTIFICATES_EVERY: Duration = Duration::from_secs(60);
 
 /// Runs until a signal, a drain or a failure ends it.
 pub(crate) fn run(arguments: &Serve) -> u8 {
@@ -36,6 +40,11 @@ pub(crate) fn run(arguments: &Serve) -> u8 {
         Ok(reading) => reading,
         Err(problems) => return refused(&problems),
     };
+    let (certificates, doubtful) =
+        match Certificates::open(&reading.configuration, clock.now().wall) {
+            Ok(opened) => opened,
+            Err(problems) => return refused(&problems),
+        };
     let logs = match Logs::begin(&reading.configuration.log, clock) {
         Ok(logs) => logs,
         Err(wrong) => {
@@ -47,6 +56,7 @@ pub(crate) fn run(arguments: &Serve) -> u8 {
     reading
         .warnings
         .iter()
+        .chain(&doubtful)
         .for_each(|warning| tracing::warn!("{warning}"));
     let recorder = match recorder(arguments, clock) {
         Ok(recorder) => recorder,
@@ -59,7 +69,7 @@ pub(crate) fn run(arguments: &Serve) -> u8 {
         Some(recorder) => recorder.observer(logs.lines()),
         None => logs.lines(),
     };
-    let served = serve(reading, overrides, (logs, observer), clock);
+    let served = serve(reading, overrides, certificates, (logs, observer), clock);
     if let Some(recorder) = recorder {
         recorder.finish();
     }
@@ -116,6 +126,7 @@ fn refused(problems: &Problems) -> u8 {
 fn serve(
     reading: Reading,
     overrides: Overrides,
+    certificates: Certificates,
     (logs, observer): (Logs, Arc<dyn Observer>),
     clock: Clock,
 ) -> Result<(), Failure> {
@@ -143,6 +154,7 @@ fn serve(
     let running = Arc::new(Running::new(running::Begin {
         configuration: configuration.clone(),
         overrides,
+        certificates,
         readiness: readiness.clone(),
         http: addresses,
         logs,
@@ -271,7 +283,7 @@ fn spawn_web(
 ) {
     // Tokens are not built yet: the API is there as long as nobody from another machine is.
     let is_local = running.is_loopback_only();
-    for (listening, serves) in http {
+    for (index, (listening, serves)) in http.into_iter().enumerate() {
         let health = serves.contains(&Serves::Health);
         let mut routes = match health {
             true => web::health_routes(running.clone()),
@@ -280,10 +292,14 @@ fn spawn_web(
         if serves.contains(&Serves::Api) && is_local {
             routes = web::api_routes(running.clone()).merge(routes.reset_fallback());
         }
+        if serves.contains(&Serves::Metrics) {
+            routes = web::metrics_routes(running.clone()).merge(routes.reset_fallback());
+        }
         if serves.contains(&Serves::Xcap) && running.documents.is_served() {
             routes = web::with_documents(routes, running.documents.clone());
         }
-        runtime.spawn(web::serve(listening, routes));
+        let secure = running.certificates.acceptor(index);
+        runtime.spawn(web::serve(listening, routes, secure));
     }
     if let Some(listener) = socket.take() {
         runtime.spawn(AdminSocket::serve(
@@ -291,6 +307,14 @@ fn spawn_web(
             web::admin_routes(running.clone()),
         ));
     }
+    let running = running.clone();
+    runtime.spawn(async move {
+        loop {
+            tokio::time::sleep(CERTIFICATES_EVERY).await;
+            let running = running.clone();
+            let _ = tokio::task::spawn_blocking(move || running.look_at_certificates()).await;
+        }
+    });
 }
 
 /// Hands watchers away where asked, sends what is owed, closes the store; all within `drain_seconds_max`.
