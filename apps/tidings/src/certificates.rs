@@ -192,7 +192,10 @@ impl Reading {
     ) -> Option<(Setup, Option<&'a Named>)> {
         let (tls, identity) = match secure {
             Secure::General => (general.tls, general.identity.clone()),
-            Secure::Own(tls) => (tls, tls.pair.as_ref().and_then(|pair| self.identity(pair))),
+            Secure::Own(tls) => (
+                &**tls,
+                tls.pair.as_ref().and_then(|pair| self.identity(pair)),
+            ),
         };
         let clients = match tls.verify_client {
             VerifyClient::None => Clients::Unasked,

@@ -49,6 +49,8 @@ pub(crate) struct Arrived<'a> {
 pub(crate) struct Wire {
     sockets: Sockets,
     addresses: Vec<SocketAddr>,
+    /// To where documents are; its queue comes after those of the sockets.
+    documents: Option<(TcpStream, Framer)>,
     poller: Poller,
 }
 
@@ -105,11 +107,9 @@ impl Wire {
             Carrier::Tcp => {
                 let mut streams = Vec::new();
                 for _ in 0..count {
-                    let stream = TcpStream::connect_timeout(&target, CONNECT_MAX)?;
-                    stream.set_nodelay(true)?;
-                    stream.set_nonblocking(true)?;
+                    let (stream, framer) = connected(target)?;
                     addresses.push(stream.local_addr()?);
-                    streams.push((stream, Framer::new(MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX)));
+                    streams.push((stream, framer));
                 }
                 Sockets::Streams(streams, vec![0; READ_BYTES])
             }
@@ -117,8 +117,15 @@ impl Wire {
         Ok(Self {
             sockets,
             addresses,
+            documents: None,
             poller: Poller::default(),
         })
+    }
+
+    /// Connects to where documents are.
+    pub(crate) fn connect_documents(&mut self, address: SocketAddr) -> io::Result<()> {
+        self.documents = Some(connected(address)?);
+        Ok(())
     }
 
     pub(crate) fn addresses(&self) -> &[SocketAddr] {
@@ -141,6 +148,9 @@ impl Wire {
                     self.poller.add(stream, waits);
                 }
             }
+        }
+        if let Some((stream, _)) = &self.documents {
+            self.poller.add(stream, outbox.blocked);
         }
         self.poller.wait(Some(timeout))
     }
@@ -173,6 +183,13 @@ impl Wire {
                 }
             }
         }
+        let last = self.addresses.len();
+        if let Some((stream, framer)) = &mut self.documents
+            && self.poller.is_readable(last)
+        {
+            let mut room = [0; 4096];
+            count += read_stream(last, stream, framer, &mut room, &mut take)?;
+        }
         Ok(count)
     }
 
@@ -184,6 +201,10 @@ impl Wire {
                 continue;
             }
             let done = match &mut self.sockets {
+                _ if socket >= self.addresses.len() => match &mut self.documents {
+                    Some((stream, _)) => write_stream(stream, queue)?,
+                    None => true,
+                },
                 Sockets::Datagrams(sockets, _) => send_datagrams(&sockets[socket], queue),
                 Sockets::Streams(streams, _) => write_stream(&mut streams[socket].0, queue)?,
             };
@@ -197,6 +218,13 @@ impl Wire {
         }
         Ok(())
     }
+}
+
+fn connected(target: SocketAddr) -> io::Result<(TcpStream, Framer)> {
+    let stream = TcpStream::connect_timeout(&target, CONNECT_MAX)?;
+    stream.set_nodelay(true)?;
+    stream.set_nonblocking(true)?;
+    Ok((stream, Framer::new(MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX)))
 }
 
 /// Whether all have left. What the kernel refuses is lost, as in the network.

@@ -123,7 +123,7 @@ pub enum Secure {
     /// `[tls]`, whose certificate and key are there.
     General,
     /// A table of its own.
-    Own(Tls),
+    Own(Box<Tls>),
 }
 
 /// A table like `[tls]`. Its files are named, not read.

@@ -289,7 +289,8 @@ impl Reader<'_> {
                 "https without a certificate; write: [tls], and below it: certificate = \"chain.pem\" and key = \"key.pem\"",
             ));
         }
-        own.clone().map_or(Secure::General, Secure::Own)
+        let own = own.clone().map(Box::new);
+        own.map_or(Secure::General, Secure::Own)
     }
 
     /// What needs a token is told so where it is asked for; by the short form it isn't.
