@@ -73,7 +73,7 @@ fn echo(socket: &DatagramSocket, shared: &Shared) -> io::Result<()> {
         let back = receiver
             .datagrams()
             .map(|(from, bytes)| (from, bytes, &[][..]));
-        let sent = socket.send_batch(back)?;
+        let sent = socket.send_batch(back, false)?;
         shared.count.fetch_add(sent as u64, Ordering::Relaxed);
     }
     Ok(())

@@ -69,10 +69,8 @@ pub fn run(plan: &Plan, clock: Clock, progress: &mut dyn Progress) -> Result<Rep
         report.echo = Some(echo.map_err(doing("echo"))?);
     }
     progress.line(report::HEADINGS.trim_end());
-    let loads = plan
-        .operations
-        .iter()
-        .any(|operation| *operation != Operation::Restore);
+    let mut operations = plan.operations.iter();
+    let loads = operations.any(|operation| *operation != Operation::Restore);
     match &plan.target {
         Target::Running {
             address,

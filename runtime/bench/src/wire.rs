@@ -241,7 +241,7 @@ fn send_datagrams(socket: &DatagramSocket, queue: &mut Queue) -> bool {
             from = *end;
             (*to, message, &[][..])
         });
-        match socket.send_batch(batch) {
+        match socket.send_batch(batch, false) {
             Ok(sent) => queue.left += sent,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

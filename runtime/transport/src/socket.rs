@@ -145,33 +145,67 @@ impl DatagramSocket {
 
     /// Sends up to `BATCH` datagrams, each a head and a body; returns how many the kernel took.
     ///
-    /// An error concerns the first of them: `WouldBlock` means wait until writable, anything else that this one cannot
-    /// go out.
+    /// With `trains`, neighbours of one length to one address, and a shorter one behind them, travel as one through the
+    /// kernel (UDP_SEGMENT) and part at the far end of it: on the wire nothing differs.
+    ///
+    /// An error concerns the first of them, or the train that it leads: `WouldBlock` means wait until writable, anything
+    /// else that this one cannot go out, or that trains can't.
     pub fn send_batch<'a>(
         &self,
         datagrams: impl Iterator<Item = (SocketAddr, &'a [u8], &'a [u8])>,
+        trains: bool,
     ) -> io::Result<usize> {
         let mut addresses: [MaybeUninit<Address>; BATCH] = [const { MaybeUninit::uninit() }; BATCH];
         let mut vectors: [MaybeUninit<[libc::iovec; 2]>; BATCH] =
             [const { MaybeUninit::uninit() }; BATCH];
+        let mut controls: [MaybeUninit<SegmentControl>; BATCH] =
+            [const { MaybeUninit::uninit() }; BATCH];
         let mut headers: [MaybeUninit<libc::mmsghdr>; BATCH] =
             [const { MaybeUninit::uninit() }; BATCH];
-        let mut count = 0;
-        let slots = addresses.iter_mut().zip(&mut vectors).zip(&mut headers);
-        for ((to, head, body), ((address, vector), header)) in datagrams.zip(slots) {
-            let (address, length) = {
-                let (value, length) = Address::from_std(to);
-                (address.write(value), length)
-            };
+        let mut runs = [Run::NONE; BATCH];
+        let (mut count, mut last_to) = (0, None);
+        for ((to, head, body), vector) in datagrams.zip(&mut vectors) {
             let vector = vector.write([to_vector(head), to_vector(body)]);
-            header.write(message_header(address, length, vector));
+            let bytes = head.len() + body.len();
+            if trains
+                && last_to == Some(to)
+                && let Some(run) = runs[..count].last_mut()
+                && run.take(bytes)
+            {
+                continue;
+            }
+            last_to = Some(to);
+            let (address, length) = Address::from_std(to);
+            let header = message_header(addresses[count].write(address), length, vector);
+            headers[count].write(header);
+            runs[count] = Run {
+                datagrams: 1,
+                bytes,
+                ended: false,
+            };
             count += 1;
         }
         if count == 0 {
             return Ok(0);
         }
-        // SAFETY: the first `count` headers are initialised and point into `addresses`, `vectors` and the caller's
-        // slices, which all outlive the call; sendmmsg reads them and writes only `msg_len` of each header.
+        let vectors = vectors.as_mut_ptr();
+        let mut first = 0;
+        for ((header, run), control) in headers.iter_mut().zip(&runs[..count]).zip(&mut controls) {
+            if run.datagrams > 1 {
+                // SAFETY: the first `count` headers are initialised.
+                let header = unsafe { header.assume_init_mut() };
+                let control = control.write(SegmentControl::of(run.bytes as u16));
+                // SAFETY: `first` counts vectors that are initialised, so it lies within the array. Those of a run follow
+                // each other.
+                header.msg_hdr.msg_iov = unsafe { vectors.add(first) }.cast();
+                header.msg_hdr.msg_iovlen = (2 * run.datagrams) as _;
+                header.msg_hdr.msg_control = (&raw mut *control).cast();
+                header.msg_hdr.msg_controllen = size_of::<SegmentControl>() as _;
+            }
+            first += run.datagrams;
+        }
+        // SAFETY: the first `count` headers are initialised and point into `addresses`, `vectors`, `controls` and the
+        // caller's slices, which all outlive the call; sendmmsg reads them and writes only `msg_len` of each header.
         let sent = unsafe {
             libc::sendmmsg(
                 self.socket.as_raw_fd(),
@@ -183,7 +217,70 @@ impl DatagramSocket {
         if sent < 0 {
             Err(io::Error::last_os_error())
         } else {
-            Ok(sent as usize)
+            let sent = runs.iter().take(sent as usize);
+            Ok(sent.map(|run| run.datagrams).sum())
+        }
+    }
+}
+
+/// Neighbours of one length to one address; the last may be shorter.
+#[derive(Clone, Copy)]
+struct Run {
+    datagrams: usize,
+    /// Of each but the last.
+    bytes: usize,
+    /// A shorter one was the last.
+    ended: bool,
+}
+
+impl Run {
+    const NONE: Self = Self {
+        datagrams: 0,
+        bytes: 0,
+        ended: false,
+    };
+
+    /// Whether one of `bytes` could be added.
+    ///
+    /// A train may not be longer than a datagram can be, nor its parts than a packet, which is 1500 bytes on most links: the
+    /// kernel cuts trains into packets and no packets into fragments.
+    const fn take(&mut self, bytes: usize) -> bool {
+        const PACKET_BYTES_MAX: usize = 1452;
+        const TRAIN_BYTES_MAX: usize = 65_000;
+        let fits = !self.ended
+            && 0 < bytes
+            && bytes <= self.bytes
+            && self.bytes <= PACKET_BYTES_MAX
+            && (self.datagrams + 1) * self.bytes <= TRAIN_BYTES_MAX;
+        if fits {
+            self.datagrams += 1;
+            self.ended = bytes < self.bytes;
+        }
+        fits
+    }
+}
+
+/// What tells the kernel where to part a train: one control message, its value and what aligns the next.
+#[repr(C)]
+struct SegmentControl {
+    header: libc::cmsghdr,
+    bytes: u16,
+    rest: [u8; 6],
+}
+
+const _: () = assert!(size_of::<SegmentControl>().is_multiple_of(align_of::<libc::cmsghdr>()));
+
+impl SegmentControl {
+    fn of(bytes: u16) -> Self {
+        // SAFETY: a `cmsghdr` of zeros is valid: it has only numbers. Built so because some targets pad it privately.
+        let mut header: libc::cmsghdr = unsafe { std::mem::zeroed() };
+        header.cmsg_len = (size_of::<libc::cmsghdr>() + size_of::<u16>()) as _;
+        header.cmsg_level = libc::SOL_UDP;
+        header.cmsg_type = libc::UDP_SEGMENT;
+        Self {
+            header,
+            bytes,
+            rest: [0; 6],
         }
     }
 }

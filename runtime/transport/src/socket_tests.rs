@@ -24,12 +24,12 @@ fn wait_readable(socket: &DatagramSocket) -> bool {
     poller.is_readable(index)
 }
 
+/// Without trains: from another machine they arrive parted, but here they would choose one socket of a port group for all.
 fn send_all(socket: &DatagramSocket, to: SocketAddr, datagrams: &[(Vec<u8>, Vec<u8>)]) {
     let mut sent = 0;
     while sent < datagrams.len() {
-        sent += socket
-            .send_batch(datagrams[sent..].iter().map(|(h, b)| (to, &h[..], &b[..])))
-            .unwrap();
+        let rest = datagrams[sent..].iter().map(|(h, b)| (to, &h[..], &b[..]));
+        sent += socket.send_batch(rest, false).unwrap();
     }
 }
 
@@ -65,6 +65,52 @@ fn batches_arrive_whole_in_order_and_with_their_source() {
 }
 
 #[test]
+fn a_train_arrives_as_the_datagrams_it_is_made_of() {
+    for v6 in [false, true] {
+        let (here, there, other) = (one(v6), one(v6), one(v6));
+        let heads: Vec<Vec<u8>> = (0..BATCH)
+            .map(|n| format!("head {n:02} ").into_bytes())
+            .collect();
+        // Long trains, the first with a shorter end, parted by a shorter train and one for somebody else; then what is too long.
+        let (long, longer) = ([b'x'; 1200], [b'y'; 1700]);
+        let (to, away) = (
+            there.local_address().unwrap(),
+            other.local_address().unwrap(),
+        );
+        let datagrams: Vec<(SocketAddr, &[u8], &[u8])> = heads
+            .iter()
+            .enumerate()
+            .map(|(n, head)| match n {
+                20 | 21 => (to, &head[..], &b"shorter"[..]),
+                22 => (to, &head[..], &b""[..]),
+                40 => (away, &head[..], &long[..]),
+                60.. => (to, &head[..], &longer[..]),
+                _ => (to, &head[..], &long[..]),
+            })
+            .collect();
+        let sent = here.send_batch(datagrams.iter().copied(), true).unwrap();
+        assert_eq!(sent, BATCH);
+        let mut receiver = Receiver::new();
+        let (mut received, mut elsewhere) = (Vec::new(), Vec::new());
+        for (socket, bytes, count) in [
+            (&there, &mut received, BATCH - 1),
+            (&other, &mut elsewhere, 1),
+        ] {
+            while bytes.len() < count {
+                assert!(wait_readable(socket));
+                assert!(receiver.receive(socket).unwrap() > 0);
+                bytes.extend(receiver.datagrams().map(|(_, bytes)| bytes.to_vec()));
+            }
+        }
+        let expected = |meant: SocketAddr| -> Vec<Vec<u8>> {
+            let of = datagrams.iter().filter(|(to, ..)| *to == meant);
+            of.map(|(_, head, body)| [*head, *body].concat()).collect()
+        };
+        assert_eq!((received, elsewhere), (expected(to), expected(away)));
+    }
+}
+
+#[test]
 fn the_largest_datagram_is_not_cut_and_a_larger_one_is_refused() {
     let (here, there) = (one(false), one(false));
     let to = there.local_address().unwrap();
@@ -74,7 +120,10 @@ fn the_largest_datagram_is_not_cut_and_a_larger_one_is_refused() {
     assert_eq!(receiver.receive(&there).unwrap(), 1);
     assert_eq!(receiver.datagrams().next().unwrap().1.len(), 65_507);
     let error = here
-        .send_batch([(to, &[b'a'; 65_000][..], &[b'b'; 600][..])].into_iter())
+        .send_batch(
+            [(to, &[b'a'; 65_000][..], &[b'b'; 600][..])].into_iter(),
+            true,
+        )
         .unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EMSGSIZE));
 }
@@ -88,10 +137,13 @@ fn an_error_stops_the_batch_before_the_datagram_it_is_about() {
         (wrong, &b"2"[..], &b""[..]),
         (to, &b"3"[..], &b""[..]),
     ];
-    assert_eq!(here.send_batch(batch.into_iter()).unwrap(), 1);
-    assert!(here.send_batch(batch[1..].iter().copied()).is_err());
-    assert_eq!(here.send_batch(batch[2..].iter().copied()).unwrap(), 1);
-    assert_eq!(here.send_batch(std::iter::empty()).unwrap(), 0);
+    assert_eq!(here.send_batch(batch.into_iter(), true).unwrap(), 1);
+    assert!(here.send_batch(batch[1..].iter().copied(), true).is_err());
+    assert_eq!(
+        here.send_batch(batch[2..].iter().copied(), true).unwrap(),
+        1
+    );
+    assert_eq!(here.send_batch(std::iter::empty(), true).unwrap(), 0);
 }
 
 #[test]

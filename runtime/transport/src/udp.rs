@@ -1,5 +1,6 @@
 //! Datagrams of one listener on one thread: received and sent in batches, never waiting.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
@@ -27,14 +28,43 @@ pub struct Datagram {
     pub token: u64,
 }
 
+impl Datagram {
+    fn place(&self) -> (u8, Option<(SocketAddr, Reverse<usize>)>) {
+        // A train's last may be shorter than the others.
+        let alike = Some((self.to, Reverse(self.head.len() + self.body.len())));
+        if self.head.starts_with(b"SIP/") {
+            (0, alike)
+        } else if self.head.starts_with(b"NOTIFY ") {
+            (1, alike)
+        } else {
+            (2, None)
+        }
+    }
+}
+
 /// One shard's socket of one listener, with what waits to leave by it.
 #[derive(Debug)]
 pub struct Port {
     listener: ListenerId,
     socket: DatagramSocket,
     unsent: VecDeque<Datagram>,
+    /// The batch that leaves next, in the order of leaving.
+    leaving: Vec<Datagram>,
     blocked: bool,
+    trains: Trains,
 }
+
+/// Whether datagrams of one length to one address travel as one through the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trains {
+    /// So many were refused in a row for what may be want of support.
+    Tried { refused: u8 },
+    /// The way out has no support for them.
+    Off,
+}
+
+/// Refusals after which no train is tried again.
+const REFUSED_TRAINS_MAX: u8 = 3;
 
 /// What a `Port::flush` did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +75,26 @@ pub struct Flushed {
     pub refused: usize,
 }
 
+impl Trains {
+    /// Where a way out can't part trains the kernel says EIO or EINVAL; other refusals are about the address.
+    fn refused(&mut self, error: &io::Error) {
+        let is_about_trains = error.kind() == io::ErrorKind::InvalidInput
+            || error.kind() == io::ErrorKind::Unsupported
+            || error.raw_os_error() == Some(INPUT_OUTPUT_ERROR);
+        if let Self::Tried { refused } = self
+            && is_about_trains
+        {
+            *refused += 1;
+            if *refused == REFUSED_TRAINS_MAX {
+                *self = Self::Off;
+            }
+        }
+    }
+}
+
+/// EIO, which std has no name for.
+const INPUT_OUTPUT_ERROR: i32 = 5;
+
 impl Port {
     /// `socket` serves `listener`.
     pub const fn new(listener: ListenerId, socket: DatagramSocket) -> Self {
@@ -52,7 +102,9 @@ impl Port {
             listener,
             socket,
             unsent: VecDeque::new(),
+            leaving: Vec::new(),
             blocked: false,
+            trains: Trains::Tried { refused: 0 },
         }
     }
 
@@ -89,32 +141,35 @@ impl Port {
     ) -> Flushed {
         let mut flushed = Flushed::default();
         self.blocked = false;
-        let mut left = self.unsent.len().min(BATCH);
-        while left > 0 {
-            let batch = self
-                .unsent
-                .iter()
-                .take(left)
-                .map(|d| (d.to, &d.head[..], &d.body[..]));
-            match self.socket.send_batch(batch) {
+        self.line_up();
+        let mut trains = self.trains != Trains::Off;
+        while !self.leaving.is_empty() {
+            let batch = self.leaving.iter();
+            let batch = batch.map(|d| (d.to, &d.head[..], &d.body[..]));
+            match self.socket.send_batch(batch, trains) {
                 Ok(sent) => {
-                    let heads = self.unsent.drain(..sent).map(|datagram| datagram.head);
+                    if trains {
+                        self.trains = Trains::Tried { refused: 0 };
+                    }
+                    let heads = self.leaving.drain(..sent).map(|datagram| datagram.head);
                     heads.for_each(&mut left_behind);
                     flushed.sent += sent;
-                    left -= sent;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.blocked = true;
                     break;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if trains => {
+                    // Perhaps only the train was refused: the rest of this batch goes without.
+                    trains = false;
+                    self.trains.refused(&error);
+                }
                 Err(_) => {
                     // The error is about the first one alone: the others behind it may go elsewhere.
                     flushed.refused += 1;
-                    left -= 1;
-                    if let Some(refused) = self.unsent.pop_front()
-                        && refused.token != 0
-                    {
+                    let refused = self.leaving.remove(0);
+                    if refused.token != 0 {
                         reports.push((refused.token, Undeliverable::Refused));
                     }
                 }
@@ -123,9 +178,25 @@ impl Port {
         flushed
     }
 
+    /// Makes what waits a batch, so that trains can form: answers, then NOTIFYs, of one length to one address together, then what
+    /// else there is in its order.
+    ///
+    /// A dialog has one NOTIFY under way, and UDP promises no order, so none is lost for anybody; an answer still comes before the
+    /// NOTIFY that follows it.
+    fn line_up(&mut self) {
+        if !self.leaving.is_empty() {
+            return;
+        }
+        let count = self.unsent.len().min(BATCH);
+        self.leaving.extend(self.unsent.drain(..count));
+        if count > 2 && self.trains != Trains::Off {
+            self.leaving.sort_by_key(Datagram::place);
+        }
+    }
+
     /// How many datagrams wait.
     pub fn unsent(&self) -> usize {
-        self.unsent.len()
+        self.unsent.len() + self.leaving.len()
     }
 
     /// Whether the last `flush` stopped because the kernel had no room: go on when the socket is writable.
@@ -192,6 +263,58 @@ mod tests {
             );
         }
         assert_eq!(received, ["1 body", "3 body", "5 body"]);
+    }
+
+    #[test]
+    fn what_can_share_a_train_leaves_together_and_nothing_else_changes_places() {
+        let mut here = port();
+        let (a, b): (SocketAddr, SocketAddr) =
+            (([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into());
+        let texts = [
+            (a, "OPTIONS 0"),
+            (b, "NOTIFY 1"),
+            (a, "SIP/2.0 2"),
+            (a, "NOTIFY 3"),
+            (b, "ACK 4"),
+            (b, "NOTIFY 5"),
+            (a, "NOTIFY longer 6"),
+            (a, "NOTIFY 7"),
+            (b, "SIP/2.0 8"),
+            (a, "SIP/2.0 9"),
+            (a, "OPTIONS 10"),
+        ];
+        for (to, text) in texts {
+            here.push(Datagram {
+                to,
+                head: text.as_bytes().to_vec(),
+                body: Bytes::new(),
+                token: 0,
+            });
+        }
+        here.line_up();
+        let order = here.leaving.iter().map(|datagram| {
+            let text = String::from_utf8_lossy(&datagram.head);
+            text.rsplit(' ').next().map(str::to_owned)
+        });
+        let order: Vec<String> = order.flatten().collect();
+        assert_eq!(
+            order,
+            ["2", "9", "8", "6", "3", "7", "1", "5", "0", "4", "10"]
+        );
+        assert_eq!(here.unsent(), texts.len());
+    }
+
+    #[test]
+    fn trains_are_given_up_only_for_want_of_support() {
+        let mut trains = Trains::Tried { refused: 0 };
+        for _ in 0..10 {
+            trains.refused(&io::ErrorKind::HostUnreachable.into());
+        }
+        assert_eq!(trains, Trains::Tried { refused: 0 });
+        for _ in 0..REFUSED_TRAINS_MAX {
+            trains.refused(&io::Error::from_raw_os_error(INPUT_OUTPUT_ERROR));
+        }
+        assert_eq!(trains, Trains::Off);
     }
 
     #[test]

@@ -57,26 +57,15 @@ fn text(
         Some(file) => format!("tidings {version}, {}: {domains}\n", file.display()),
     };
     let _ = writeln!(out, "  sip      {}", sip(listeners));
-    if !http.is_empty() {
-        let listeners = configuration.http.iter().zip(http);
-        let urls: Vec<String> = listeners
-            .filter(|(bind, _)| bind.serves.contains(&Serves::Health))
-            .map(|(bind, address)| format!("{}://{address}/readyz", scheme(bind)))
-            .collect();
-        let _ = writeln!(out, "  health   {}", urls.join("   "));
+    let health = urls(configuration, http, Serves::Health, "/readyz");
+    if !health.is_empty() {
+        let _ = writeln!(out, "  health   {}", health.join("   "));
     }
     let roots = &configuration.settings.xcap_roots;
-    let serves = configuration.http.iter().zip(http);
-    let documents: Vec<String> = serves
-        .filter(|(bind, _)| bind.serves.contains(&Serves::Xcap))
-        .filter_map(|(bind, address)| {
-            Some(format!(
-                "{}://{address}{}",
-                scheme(bind),
-                roots.first()?.path
-            ))
-        })
-        .collect();
+    let documents = match roots.first() {
+        Some(root) => urls(configuration, http, Serves::Xcap, &root.path),
+        None => Vec::new(),
+    };
     if !documents.is_empty() {
         let _ = writeln!(out, "  xcap     {}", documents.join("   "));
     }
@@ -113,11 +102,24 @@ fn text(
     out
 }
 
-fn scheme(bind: &HttpBind) -> &'static str {
-    match bind.secure {
-        Some(_) => "https",
-        None => "http",
-    }
+/// Where HTTP serves this, below `path`.
+fn urls(
+    configuration: &Configuration,
+    http: &[SocketAddr],
+    served: Serves,
+    path: &str,
+) -> Vec<String> {
+    let listeners = configuration.http.iter().zip(http);
+    let serving = listeners.filter(|(bind, _)| bind.serves.contains(&served));
+    let url = |(bind, address): (&HttpBind, &SocketAddr)| {
+        let scheme = if bind.secure.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        format!("{scheme}://{address}{path}")
+    };
+    serving.map(url).collect()
 }
 
 /// `udp, tcp 127.0.0.1:5060   udp [::1]:5060`: transports by address.

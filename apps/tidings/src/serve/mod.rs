@@ -138,12 +138,7 @@ fn serve(
         .map_err(|error| store_failure(&error))?;
     let documents: Box<dyn store::documents::RecoveredDocuments> = Box::new(documents);
     let http = open_http(&configuration)?;
-    let mut socket = AdminSocket::open(&configuration.data).map_err(|error| {
-        failed(format!(
-            "{}: {error}",
-            configuration.data.join(web::SOCKET_NAME).display()
-        ))
-    })?;
+    let mut socket = open_socket(&configuration.data)?;
     let runtime = runtime()?;
     let readiness = Readiness::new();
     let (drain, drains) = mpsc::channel(1);
@@ -194,6 +189,11 @@ fn serve(
     drop(socket);
     runtime.shutdown_timeout(Duration::from_millis(200));
     outcome
+}
+
+fn open_socket(folder: &Path) -> Result<AdminSocket, Failure> {
+    let place = folder.join(web::SOCKET_NAME);
+    AdminSocket::open(folder).map_err(|error| failed(format!("{}: {error}", place.display())))
 }
 
 fn is_new(folder: &Path) -> bool {
