@@ -143,19 +143,15 @@ fn open_load(
     documents: Option<&Documents>,
     processes: &[u32],
 ) -> Result<Load, Failure> {
-    let unreachable = |address: SocketAddr| {
-        move |error| Failure {
-            doing: format!("connecting to {address}"),
-            error,
-            is_unreachable: true,
-        }
-    };
     let opened = Wire::open(plan.carrier, plan.sockets, address);
-    let mut wire = opened.map_err(unreachable(address))?;
+    let mut wire = opened.map_err(|error| Failure {
+        doing: format!("connecting to {address}"),
+        error,
+        is_unreachable: true,
+    })?;
     let (mut host, mut root) = (String::new(), "");
     if let Some(documents) = documents.filter(|_| plan.operations.contains(&Operation::Rules)) {
-        let connected = wire.connect_documents(documents.address);
-        connected.map_err(unreachable(documents.address))?;
+        wire.ask_documents_at(documents.address);
         (host, root) = (documents.address.to_string(), &documents.root);
     }
     // Runs against one server within the same 65 seconds would need the same last digits to meet.

@@ -50,7 +50,7 @@ pub(crate) struct Wire {
     sockets: Sockets,
     addresses: Vec<SocketAddr>,
     /// To where documents are; its queue comes after those of the sockets.
-    documents: Option<(TcpStream, Framer)>,
+    documents: Option<(SocketAddr, Option<(TcpStream, Framer)>)>,
     poller: Poller,
 }
 
@@ -122,10 +122,9 @@ impl Wire {
         })
     }
 
-    /// Connects to where documents are.
-    pub(crate) fn connect_documents(&mut self, address: SocketAddr) -> io::Result<()> {
-        self.documents = Some(connected(address)?);
-        Ok(())
+    /// Where documents are. A connection is made when there is something to ask; a server closes those that idle.
+    pub(crate) fn ask_documents_at(&mut self, address: SocketAddr) {
+        self.documents = Some((address, None));
     }
 
     pub(crate) fn addresses(&self) -> &[SocketAddr] {
@@ -149,7 +148,7 @@ impl Wire {
                 }
             }
         }
-        if let Some((stream, _)) = &self.documents {
+        if let Some((_, Some((stream, _)))) = &self.documents {
             self.poller.add(stream, outbox.blocked);
         }
         self.poller.wait(Some(timeout))
@@ -184,11 +183,16 @@ impl Wire {
             }
         }
         let last = self.addresses.len();
-        if let Some((stream, framer)) = &mut self.documents
+        if let Some((_, connection)) = &mut self.documents
+            && let Some((stream, framer)) = connection
             && self.poller.is_readable(last)
         {
             let mut room = [0; 4096];
-            count += read_stream(last, stream, framer, &mut room, &mut take)?;
+            match read_stream(last, stream, framer, &mut room, &mut take) {
+                Ok(read) => count += read,
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => *connection = None,
+                Err(error) => return Err(error),
+            }
         }
         Ok(count)
     }
@@ -202,7 +206,13 @@ impl Wire {
             }
             let done = match &mut self.sockets {
                 _ if socket >= self.addresses.len() => match &mut self.documents {
-                    Some((stream, _)) => write_stream(stream, queue)?,
+                    Some((address, connection)) => {
+                        let (stream, _) = match connection {
+                            Some(connection) => connection,
+                            None => connection.insert(connected(*address)?),
+                        };
+                        write_stream(stream, queue)?
+                    }
                     None => true,
                 },
                 Sockets::Datagrams(sockets, _) => send_datagrams(&sockets[socket], queue),

@@ -433,6 +433,10 @@ impl World {
 
     fn release(&mut self, slot: u32) {
         let flight = &mut self.flights[slot as usize];
+        if !flight.answered {
+            let branch = (slot, flight.generation);
+            self.put.retain(|put| *put != branch);
+        }
         flight.live = false;
         let subject = flight.subject as usize;
         if flight.act.is_publish() {
