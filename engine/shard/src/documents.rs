@@ -507,6 +507,8 @@ fn listed(shelf: &Shelf, xui: &str) -> String {
                 document: path.to_string(),
                 node: None,
                 node_text: String::new(),
+                query: String::new(),
+                root: String::new(),
             };
             let millis = i64::try_from(document.modified.as_millis()).unwrap_or(i64::MAX);
             (address.ancestor(0), documents::timestamp::format(millis))

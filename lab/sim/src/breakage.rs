@@ -135,7 +135,7 @@ impl Broken {
                 let body = spoil_watchers(self.how, &send.body);
                 send = with_body(&send, &head, body);
             }
-            Breakage::TellsEverybody if is_notify => {
+            Breakage::TellsEverybody if is_notify && !is_winfo => {
                 if let Some(view) = view.filter(|_| !send.body.is_empty()) {
                     send = with_body(&send, &head, view);
                 }

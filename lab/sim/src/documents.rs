@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use machine::DocumentWrite;
-use shard::DocumentRequest;
-use xcap::Address;
+use scenario::{Asked, Told};
+use shard::{Directory, DocumentAnswer, DocumentRequest};
+use sip::Uri;
+use xcap::{Address, Bad, Tree};
 
 use crate::rules::{Gives, Rules, document};
 use crate::world::{Event, World};
@@ -44,6 +46,91 @@ impl World {
         self.turn(shard, None, |machine, now| {
             machine.handle_document(now, request);
         });
+    }
+
+    /// A guest asks for a document, as if by HTTP: what stands between HTTP and shards is not in this world.
+    pub(crate) fn ask(&mut self, asked: &Asked) -> Told {
+        let request = match self.document_request(asked) {
+            Ok(request) => request,
+            Err((status, fields)) => {
+                return Told {
+                    status,
+                    fields,
+                    body: Vec::new(),
+                };
+            }
+        };
+        let Some(life) = &self.server.life else {
+            return Told {
+                status: 503,
+                ..Told::default()
+            };
+        };
+        let owner = request.owner.as_deref().unwrap_or("global");
+        let shards = life.shards.len() as u16;
+        let shard = self.server.partitioner().partition(owner).shard(shards);
+        self.told = None;
+        self.turn(shard, None, |machine, now| {
+            machine.handle_document(now, request);
+        });
+        let patience = self.at + Duration::from_secs(5);
+        self.advance_while(patience, |world| world.told.is_none());
+        let told = self.told.take();
+        told.map_or_else(Told::default, |answer| as_http(answer, &asked.method))
+    }
+
+    fn document_request(&self, asked: &Asked) -> Result<DocumentRequest, Refused> {
+        let refused = |status| Err((status, Vec::new()));
+        let method = match asked.method.as_str() {
+            "GET" | "HEAD" => xdm::Method::Get,
+            "PUT" => xdm::Method::Put,
+            "DELETE" => xdm::Method::Delete,
+            _ => {
+                let allow = ("Allow".to_owned(), "GET, HEAD, PUT, DELETE".to_owned());
+                return Err((405, vec![allow]));
+            }
+        };
+        let (path, query) = match asked.target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (asked.target.as_str(), None),
+        };
+        let address = match Address::parse(path, query, xdm::usages::default_namespace) {
+            Ok(address) => address,
+            Err(Bad::Nowhere) => return refused(404),
+            Err(_) => return refused(400),
+        };
+        let directory = Directory::new(&self.settings);
+        let canonical = |uri: &str| directory.canonical(&Uri::parse(uri).ok()?);
+        let owner = match &address.tree {
+            Tree::Global => None,
+            Tree::User(xui) => match canonical(xui) {
+                Some(owner) => Some(owner),
+                None => return refused(404),
+            },
+        };
+        let field = |name| asked.field(name).map(str::to_owned);
+        let asserted = field("X-3GPP-Asserted-Identity").unwrap_or_default();
+        let Some(by) = canonical(asserted.trim_matches('"')) else {
+            return refused(403);
+        };
+        Ok(DocumentRequest {
+            ticket: GUESTS_TICKET,
+            by,
+            method,
+            address,
+            owner,
+            content_type: field("Content-Type"),
+            if_match: field("If-Match"),
+            if_none_match: field("If-None-Match"),
+            body: asked.body.clone(),
+        })
+    }
+
+    /// An answer about a document; what people of the world put nobody waits for.
+    pub(crate) fn answered(&mut self, answer: DocumentAnswer) {
+        if answer.ticket == GUESTS_TICKET {
+            self.told = Some(answer);
+        }
     }
 
     /// A change is handed to the store of documents.
@@ -86,7 +173,10 @@ impl World {
     /// The reference knows the rules that are on the disk: they hold from here on. Whose are others than they were?
     pub(crate) fn learn_rules(&mut self) -> BTreeSet<String> {
         let mut ruled = BTreeSet::new();
-        let texts = self.server.documents.iter().filter_map(|(name, stored)| {
+        let rules = |name: &&machine::DocumentName| &*name.auid == "pres-rules";
+        let documents = self.server.documents.iter();
+        let documents = documents.filter(|(name, _)| rules(name));
+        let texts = documents.filter_map(|(name, stored)| {
             let owner = name.owner.as_deref()?;
             Some((owner.to_owned(), stored.text.clone()))
         });
@@ -106,11 +196,39 @@ impl World {
     }
 }
 
+/// A status and fields.
+type Refused = (u16, Vec<(String, String)>);
+
+/// Requests of guests, one at a time.
+const GUESTS_TICKET: u64 = 1;
+
+fn as_http(answer: DocumentAnswer, method: &str) -> Told {
+    let mut fields = Vec::new();
+    let mut field = |name: &str, value: String| fields.push((name.to_owned(), value));
+    if !answer.media_type.is_empty() {
+        field("Content-Type", answer.media_type);
+    }
+    if let Some(tag) = answer.tag {
+        field("ETag", format!("\"{tag}\""));
+    }
+    if !answer.allow.is_empty() {
+        field("Allow", answer.allow.to_owned());
+    }
+    Told {
+        status: answer.status,
+        fields,
+        body: match method {
+            "HEAD" => Vec::new(),
+            _ => answer.body.into_bytes(),
+        },
+    }
+}
+
 /// What a document of this world says.
 fn read(text: &str) -> Rules {
     let rule = |number: usize| {
-        text.split("<cp:rule ")
-            .find(|rule| rule.starts_with(&format!("id=\"r{number}\"")))
+        let about = format!("<cp:one id=\"{}\"/>", crate::document::user(number as u8));
+        text.split("<cp:rule ").find(|rule| rule.contains(&about))
     };
     std::array::from_fn(|number| {
         let Some(rule) = rule(number) else {

@@ -91,6 +91,7 @@ impl World {
             Output::Keep(write) => self.keep(write),
             Output::Answered(answer) => {
                 self.note(|| format!("  shard {shard}: document {}", answer.status));
+                self.answered(answer);
             }
             Output::Resolve(name) => {
                 let Some(life) = self.server.life.as_ref().map(|life| life.number) else {

@@ -150,6 +150,8 @@ pub struct World {
     pub(crate) odds: Vec<Odd>,
     /// Peers that somebody outside plays; they come after all others.
     pub(crate) guests: Vec<Guest>,
+    /// What the newest request of one of them for a document was answered.
+    pub(crate) told: Option<shard::DocumentAnswer>,
     pub(crate) links: Vec<Link>,
     pub(crate) connections: BTreeMap<u64, Connection>,
     /// How many connections there were.
@@ -202,6 +204,7 @@ impl World {
             people,
             odds,
             guests: Vec::new(),
+            told: None,
             links,
             connections: BTreeMap::new(),
             opened: 0,

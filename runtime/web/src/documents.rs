@@ -146,10 +146,10 @@ async fn answer(
     let roots = documents.roots();
     let below = roots
         .iter()
-        .filter_map(|root| path.strip_prefix(root.as_str())?.strip_prefix('/'))
-        .min_by_key(|below| below.len());
+        .filter_map(|root| Some((root, path.strip_prefix(root.as_str())?.strip_prefix('/')?)))
+        .min_by_key(|(_, below)| below.len());
     let nothing = || problem(404, "Not Found", &format!("nothing is served at {path}"));
-    let below = below.ok_or_else(nothing)?;
+    let (root, below) = below.ok_or_else(nothing)?;
     let is_ours = |host: &str| is_loopback(host) || documents.is_our_host(host);
     check_origin(&parts.headers, parts.uri.host(), is_ours)
         .map_err(|(status, title, detail)| problem(status, title, detail))?;
@@ -160,10 +160,11 @@ async fn answer(
         _ => return Err(allowed("GET, HEAD, PUT, DELETE")),
     };
     let address = Address::parse(below, parts.uri.query(), xdm::usages::default_namespace);
-    let address = address.map_err(|bad| match bad {
+    let mut address = address.map_err(|bad| match bad {
         xcap::Bad::Nowhere => problem(404, "Not Found", &bad.to_string()),
         _ => problem(400, "Bad Request", &bad.to_string()),
     })?;
+    address.root.clone_from(root);
     let owner = match &address.tree {
         Tree::Global => None,
         Tree::User(xui) => {

@@ -175,14 +175,10 @@ fn serve(
         observer,
     })
     .map_err(|error| not_started(error, &configuration))?;
-    banner::print(
-        &configuration,
-        &node,
-        &running.http,
-        is_new,
-        clock.monotonic().since(started),
-    );
-    running.begin(node);
+    running.begin(node, |node| {
+        let took = clock.monotonic().since(started);
+        banner::print(&configuration, node, &running.http, is_new, took);
+    });
     let end = runtime.block_on(signals.wait(&running));
     signals.end_at_once_on_second(&runtime);
     let outcome = stop(&running, end, &configuration);
