@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use running::{Server, run, tidings};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const CONFIGURATION: &str = "domains = [\"a.net\"]\ndata = \"data\"\n\
     [listen]\nsip = [\"udp://127.0.0.1:0\", \"tcp://127.0.0.1:0\"]\nhttp = [\"http://127.0.0.1:0\"]\n\
@@ -199,6 +199,18 @@ fn what_she_keeps_for_good_is_told_at_once_gives_way_and_outlives_a_kill() {
         .unwrap();
     let mut told = BufReader::new(watch.stdout.take().unwrap()).lines();
     assert!(told.next().unwrap().unwrap().contains("hi"));
+    let identity = |of: &str| {
+        let (_, out, _) = world.rules(&["explain", of, "--json"]);
+        let said: Value = serde_json::from_str(&out).unwrap();
+        (said["subscribes"].clone(), said["identity_from"].clone())
+    };
+    // What it was for who subscribes, what it could be for who does not.
+    let asserted = "what a trusted peer asserts";
+    assert_eq!(identity("bob@a.net"), (true.into(), json!(["From"])));
+    assert_eq!(
+        identity("carol@a.net"),
+        (false.into(), json!([asserted, "From"]))
+    );
     let document = "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"sip:alice@a.net\"><tuple id=\"post\">\
         <status><basic>open</basic></status><contact>mailto:post@a.net</contact></tuple><note>Ask Carol</note></presence>";
     fs::write(world.path().join("always.xml"), document).unwrap();
