@@ -9,6 +9,7 @@
 #[allow(dead_code, reason = "each test uses its part")]
 mod made_up;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use documents::common_policy::{self, Ruleset};
@@ -18,7 +19,8 @@ use events::package::Source;
 use machine::Wall;
 use made_up::source;
 use presence::authorization::{
-    Asking, Decision, Document, Listed, Lists, Permissions, decide, filter,
+    Asking, Decision, Document, Index, Listed, Lists, Permissions, RuleSaid, decide, decide_by,
+    filter,
 };
 use presence::composition::compose;
 use proptest::prelude::*;
@@ -63,26 +65,37 @@ fn one(who: &str) -> String {
     format!("<cp:identity><cp:one id='{who}'/></cp:identity>")
 }
 
+#[derive(Debug)]
 struct Question {
     watchers: Vec<String>,
     sphere: Option<&'static str>,
     now: u64,
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "what is asked for may be none")]
+fn canonical(uri: &str) -> Option<Cow<'_, str>> {
+    Some(uri.to_ascii_lowercase().into())
+}
+
+impl Question {
+    fn asking(&self) -> Asking<'_> {
+        Asking {
+            identities: &self.watchers,
+            sphere: self.sphere,
+            now: Wall::from_millis(self.now),
+            canonical: &canonical,
+            lists: &Friends,
+        }
+    }
+}
+
 fn ask(rules: &str, question: &Question) -> Decision {
     let ruleset = ruleset(rules);
-    let asking = Asking {
-        identities: &question.watchers,
-        sphere: question.sphere,
-        now: Wall::from_millis(question.now),
-        canonical: &|uri| Some(uri.to_ascii_lowercase()),
-        lists: &Friends,
-    };
     let document = Document {
         name: "index",
         ruleset: &ruleset,
     };
-    decide(&asking, &[document])
+    decide(&question.asking(), &[document])
 }
 
 fn as_(watchers: &[&str]) -> Question {
@@ -244,6 +257,117 @@ fn a_sphere_must_be_defined_and_a_validity_begins_and_ends() {
     assert_eq!(at(999), (false, Some(1000)));
     assert_eq!(at(1000), (true, Some(2000)));
     assert_eq!(at(2000), (false, None));
+}
+
+fn condition() -> impl Strategy<Value = String> {
+    let who = prop::sample::select(vec![
+        "<cp:one id='sip:bob@example.com'/>",
+        "<cp:one id='sip:BOB@example.com'/>",
+        "<cp:one id='sip:carol@example.com'/>",
+        "<cp:one id='tel:+1'/>",
+        "<cp:one id='sip:dan@example.org'/>",
+        "<cp:many/>",
+        "<cp:many domain='example.org'/>",
+        "<cp:many><cp:except id='tel:+1'/></cp:many>",
+        "<unheard-of/>",
+    ]);
+    let whole = prop::sample::select(vec![
+        "<cp:sphere value='work'/>",
+        "<cp:validity><cp:from>1970-01-01T00:00:01Z</cp:from><cp:until>1970-01-01T00:00:02Z</cp:until></cp:validity>",
+        "<cp:validity><cp:from>1970-01-01T00:00:02Z</cp:from><cp:until>1970-01-01T00:00:04Z</cp:until></cp:validity>",
+        "<o:external-list><o:entry anc='friends'/></o:external-list>",
+        "<o:external-list><o:entry anc='gone'/></o:external-list>",
+        "<o:other-identity/>",
+        "<o:anonymous-request/>",
+    ]);
+    prop_oneof![
+        3 => prop::collection::vec(who, 0..3)
+            .prop_map(|all| format!("<cp:identity>{}</cp:identity>", all.concat())),
+        1 => whole.prop_map(str::to_owned),
+    ]
+}
+
+/// One document's rules.
+fn rules() -> impl Strategy<Value = String> {
+    let handling =
+        prop::sample::select(vec!["", "block", "confirm", "polite-block", "allow", "odd"]);
+    let one = (prop::collection::vec(condition(), 0..3), handling);
+    prop::collection::vec(one, 0..6).prop_map(|rules| {
+        let rules = rules.iter().enumerate();
+        let rules =
+            rules.map(|(at, (all, handling))| rule(&format!("r{at}"), &all.concat(), handling));
+        rules.collect()
+    })
+}
+
+fn question() -> impl Strategy<Value = Question> {
+    let watchers = prop::sample::select(vec![
+        &[][..],
+        &[BOB],
+        &[CAROL],
+        &["tel:+1", BOB],
+        &["sip:dan@example.org"],
+        &["sip:dan@example.org", CAROL],
+    ]);
+    let sphere = prop::sample::select(vec![None, Some("work"), Some("home")]);
+    (watchers, sphere, 0_u64..5).prop_map(|(watchers, sphere, seconds)| Question {
+        sphere,
+        now: seconds * 1000,
+        ..as_(watchers)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+
+    #[test]
+    fn the_index_decides_as_all_rules_do(
+        documents in prop::collection::vec(rules(), 1..3),
+        mut question in question(),
+    ) {
+        let rulesets: Vec<Ruleset> = documents.iter().map(|rules| ruleset(rules)).collect();
+        let named = ["index", "more"].into_iter().zip(&rulesets);
+        let documents: Vec<Document<'_>> = named.map(|(name, ruleset)| Document { name, ruleset }).collect();
+        let index = Index::new(&rulesets, canonical);
+
+        let by = decide_by(&question.asking(), &documents, &index);
+        let all = decide(&question.asking(), &documents);
+        prop_assert_eq!(by.handling, all.handling);
+        prop_assert_eq!(&by.permissions, &all.permissions);
+        let matched = |rule: &&RuleSaid| rule.applies || rule.is_overruled;
+        let (some, every) = (by.rules.iter().filter(matched), all.rules.iter().filter(matched));
+        prop_assert_eq!(some.collect::<Vec<_>>(), every.collect::<Vec<_>>());
+
+        // And it holds as long as it says.
+        while question.now < 5000 && by.until.is_none_or(|until| question.now.cast_signed() < until) {
+            let later = decide(&question.asking(), &documents);
+            prop_assert_eq!((later.handling, &later.permissions), (by.handling, &by.permissions));
+            question.now += 500;
+        }
+    }
+}
+
+#[test]
+fn a_rule_that_names_others_is_not_looked_at() {
+    let all: String = (0..1000)
+        .map(|at| {
+            rule(
+                &format!("r{at}"),
+                &one(&format!("sip:{at}@example.com")),
+                "allow",
+            )
+        })
+        .collect();
+    let ruleset = ruleset(&all);
+    let index = Index::new([&ruleset], canonical);
+    let document = Document {
+        name: "index",
+        ruleset: &ruleset,
+    };
+    let watcher = as_(&["sip:7@example.com"]);
+    let decision = decide_by(&watcher.asking(), &[document], &index);
+    let looked_at: Vec<&str> = decision.rules.iter().map(|rule| rule.id.as_str()).collect();
+    assert_eq!(looked_at, ["r7"]);
 }
 
 // What leaves.

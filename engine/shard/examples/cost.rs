@@ -3,8 +3,12 @@
 //!
 //! `cost subscribe|refresh|fetch|modify|fan-out COUNT [BEFORE]`: so many, after so many subscriptions were there before.
 //! `cost rules COUNT [WATCHERS]`: one presentity changes her rules so often, each time for all of so many watchers, whom they name.
+//! `cost decide RULES [WATCHERS] [many]`: likewise a few times with so many rules, each of which names one watcher, or means everybody.
+//! `cost insert COUNT [NAMES]`: so many elements that fit nowhere are put into a list of nearly 256 KiB, whose children have two names by
+//! turns, or so many.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +21,10 @@ use shard::{DocumentRequest, Flow, Output, Shard, Start};
 const PRESENTITIES: usize = 1000;
 /// Datagrams that one turn of a busy node reads.
 const BATCH: usize = 64;
+/// Changes of many rules.
+const DECIDED: usize = 10;
+/// Of a list that is nearly as large as a document may be.
+const ENTRIES: usize = 900;
 
 struct World {
     shard: Shard,
@@ -27,6 +35,8 @@ struct World {
     tags: Vec<String>,
     notified: usize,
     bytes: usize,
+    /// Requests about documents.
+    refused: usize,
 }
 
 impl World {
@@ -58,6 +68,7 @@ impl World {
             tags: Vec::new(),
             notified: 0,
             bytes: 0,
+            refused: 0,
         }
     }
 
@@ -104,6 +115,7 @@ impl World {
                             self.shard.give_back(send.head);
                         }
                     }
+                    Output::Answered(answer) if answer.status >= 300 => self.refused += 1,
                     _ => {}
                 }
             }
@@ -121,52 +133,147 @@ impl World {
     }
 }
 
-/// Rules that give all of so many watchers the same.
-fn rules(number: usize, watchers: usize) -> Option<DocumentRequest> {
-    let ones: String = (0..watchers)
-        .map(|watcher| format!("<one id=\"sip:wab12{watcher}@bench.example\"/>"))
-        .collect();
+/// One rule that gives all of so many watchers the same.
+fn one_rule(number: usize, watchers: usize) -> Option<DocumentRequest> {
     let shows = match number % 2 {
-        0 => "<p:provide-all-attributes/>",
+        0 => {
+            "<p:provide-services><p:all-services/></p:provide-services><p:provide-all-attributes/>"
+        }
+        _ => "<p:provide-services><p:all-services/></p:provide-services>",
+    };
+    rules(&rule("r", &ones(0..watchers), shows))
+}
+
+/// So many rules, each of which names one watcher or means everybody.
+fn many_rules(number: usize, count: usize, mean_everybody: bool) -> Option<DocumentRequest> {
+    // A thousand of the longer ones would be too large a document.
+    let shows = match number % 2 {
+        0 => "<p:provide-services><p:all-services/></p:provide-services>",
         _ => "",
     };
+    let all: String = (0..count)
+        .map(|watcher| {
+            let who = match mean_everybody {
+                true => "<many/>".to_owned(),
+                false => ones(watcher..watcher + 1),
+            };
+            rule(&format!("r{watcher}"), &who, shows)
+        })
+        .collect();
+    rules(&all)
+}
+
+fn ones(watchers: Range<usize>) -> String {
+    watchers
+        .map(|watcher| format!("<one id=\"sip:wab12{watcher}@bench.example\"/>"))
+        .collect()
+}
+
+fn rule(id: &str, who: &str, shows: &str) -> String {
+    format!(
+        "<rule id=\"{id}\"><conditions><identity>{who}</identity></conditions>\
+         <actions><p:sub-handling>allow</p:sub-handling></actions><transformations>{shows}</transformations></rule>"
+    )
+}
+
+fn rules(all: &str) -> Option<DocumentRequest> {
     let body = format!(
-        "<ruleset xmlns=\"urn:ietf:params:xml:ns:common-policy\" xmlns:p=\"urn:ietf:params:xml:ns:pres-rules\"><rule id=\"r\">\
-         <conditions><identity>{ones}</identity></conditions><actions><p:sub-handling>allow</p:sub-handling></actions>\
-         <transformations><p:provide-services><p:all-services/></p:provide-services>{shows}</transformations></rule></ruleset>"
+        "<ruleset xmlns=\"urn:ietf:params:xml:ns:common-policy\" xmlns:p=\"urn:ietf:params:xml:ns:pres-rules\">{all}</ruleset>"
     );
+    put("pres-rules", "", "application/auth-policy+xml", body)
+}
+
+/// Puts a document, or an element below it.
+fn put(auid: &str, node: &str, media_type: &str, body: String) -> Option<DocumentRequest> {
     let owner = "sip:pab120@bench.example";
-    let path = format!("pres-rules/users/{owner}/index");
+    let path = format!("{auid}/users/{owner}/index{node}");
     Some(DocumentRequest {
         ticket: 0,
         by: owner.to_owned(),
         method: xdm::Method::Put,
         address: xcap::Address::parse(&path, None, xdm::usages::default_namespace).ok()?,
         owner: Some(owner.to_owned()),
-        content_type: Some("application/auth-policy+xml".to_owned()),
+        content_type: Some(media_type.to_owned()),
         if_match: None,
         if_none_match: None,
         body: body.into_bytes(),
     })
 }
 
-fn change_rules(world: &mut World, count: usize, watchers: usize) {
+fn insert(world: &mut World, count: usize, names: usize) {
+    let name = "Nothing but length. ".repeat(10);
+    // Kinds that take turns: nowhere do many of one name stand together.
+    let entries: String = (0..ENTRIES)
+        .map(|at| match at % 2 {
+            _ if names > 0 => format!("<x:n{} xmlns:x=\"urn:x\">{name}</x:n{0}>", at % names),
+            0 => format!(
+                "<entry uri=\"sip:{at}@bench.example\"><display-name>{name}</display-name></entry>"
+            ),
+            _ => format!("<list name=\"{at}\"><display-name>{name}</display-name></list>"),
+        })
+        .collect();
+    let whole = format!(
+        "<resource-lists xmlns=\"urn:ietf:params:xml:ns:resource-lists\"><list name=\"all\">{entries}</list></resource-lists>"
+    );
+    let bytes = whole.len();
+    let whole = put(
+        "resource-lists",
+        "",
+        "application/resource-lists+xml",
+        whole,
+    );
+    let nowhere = put(
+        "resource-lists",
+        "/~~/resource-lists/list/external",
+        "application/xcap-el+xml",
+        "<external>nothing may stand here</external>".to_owned(),
+    );
+    if let Some(request) = whole {
+        world.shard.handle_document(world.now, request);
+        world.turn(&[]);
+    }
+    let stored = world.refused == 0;
+    let begun = cpu_time();
+    for request in nowhere.iter().cycle().take(count) {
+        world.shard.handle_document(world.now, request.clone());
+        world.turn(&[]);
+    }
+    let millis = (cpu_time() - begun).as_secs_f64() * 1e3;
+    println!(
+        "insert: {count} elements into {bytes} bytes (stored: {stored}), {} refused, {:.2} ms each",
+        world.refused,
+        millis / count as f64
+    );
+}
+
+fn change_rules(world: &mut World, requests: &[DocumentRequest], watchers: usize) {
     let there: Vec<Vec<u8>> = (0..watchers)
         .map(|watcher| subscribe(0, watcher * PRESENTITIES, 1, None, 3600))
         .collect();
     world.run(&there);
     world.notified = 0;
+    let (mut checking, mut deciding) = (Duration::ZERO, Duration::ZERO);
     let begun = cpu_time();
-    for request in (0..count).filter_map(|number| rules(number, watchers)) {
-        world.shard.handle_document(world.now, request);
+    for request in requests {
+        let asked = cpu_time();
+        world.shard.handle_document(world.now, request.clone());
+        let checked = cpu_time();
+        checking += checked - asked;
+        // Ends before the first NOTIFY is answered.
         world.turn(&[]);
+        deciding += cpu_time() - checked;
         world.run(&[]);
     }
-    let millis = (cpu_time() - begun).as_secs_f64() * 1e3;
+    let each = |spent: Duration| spent.as_secs_f64() * 1e3 / requests.len() as f64;
     println!(
-        "rules: {count} changes for {watchers} watchers, {} NOTIFYs, {:.2} ms each, the watchers' share included",
+        "rules: {} changes, {} refused, for {watchers} watchers, {} NOTIFYs, {:.2} ms each: {:.2} until it is checked, {:.2} until all are \
+         decided and told, then what the watchers answer, their share included",
+        requests.len(),
+        world.refused,
         world.notified,
-        millis / count as f64
+        each(cpu_time() - begun),
+        each(checking),
+        each(deciding),
     );
 }
 
@@ -306,9 +413,20 @@ fn main() {
     let operation = arguments.first().map_or("subscribe", String::as_str);
     let (count, before) = (number(1, 10_000), number(2, 0));
     let mut world = World::new();
-    if operation == "rules" {
+    if operation == "insert" {
+        return insert(&mut world, count, before);
+    }
+    if matches!(operation, "rules" | "decide") {
         world.run(&[publish(0, 1, None)]);
-        return change_rules(&mut world, count, before.max(1));
+        let watchers = before.max(1);
+        let mean_everybody = arguments.get(3).is_some_and(|who| who == "many");
+        let requests: Vec<DocumentRequest> = match operation {
+            "rules" => (0..count).filter_map(|at| one_rule(at, watchers)).collect(),
+            _ => (0..DECIDED)
+                .filter_map(|at| many_rules(at, count, mean_everybody))
+                .collect(),
+        };
+        return change_rules(&mut world, &requests, watchers);
     }
     let initial: Vec<Vec<u8>> = (0..PRESENTITIES).map(|p| publish(p, 1, None)).collect();
     world.run(&initial);

@@ -1,5 +1,7 @@
 //! `tidings rules allow|block|polite-block|confirm|remove|list`: one rule for each watcher, by XCAP.
 
+use std::borrow::Cow;
+
 use axum::http::{Method, header};
 use documents::common_policy::{
     Condition, OMA_URI as OMA_COMMON_POLICY, Rule, Ruleset, URI as COMMON_POLICY, Who,
@@ -349,7 +351,7 @@ fn warn_of_others(rules: &Rules, meant: &Meant, wanted: SubHandling) -> Result<(
         identities: &identities,
         sphere: None,
         now: client::Clock::new().wall(),
-        canonical: &canonical,
+        canonical: &|uri| canonical(uri).map(Cow::Owned),
         lists: &NoLists,
     };
     let document = Document {

@@ -94,7 +94,7 @@ fn explain(arguments: &Arguments, terminal: &mut Terminal, clock: Clock) -> Resu
         identities: &identities,
         sphere: sphere.as_deref(),
         now: Wall::from_millis(u64::try_from(terminal.wall_millis()).unwrap_or_default()),
-        canonical: &|uri| Aor::parse(uri).ok().map(|aor| aor.uri),
+        canonical: &|uri| Aor::parse(uri).ok().map(|aor| aor.uri.into()),
         lists: &NoLists,
     };
     let name = file.display().to_string();

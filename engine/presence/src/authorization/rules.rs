@@ -1,10 +1,12 @@
 //! Which rules apply to a watcher, and what they say together.
 
+use std::borrow::Cow;
+
 use documents::common_policy::{Condition, Except, Rule, Ruleset, Who};
 use documents::pres_rules::{self, SubHandling};
 use machine::Wall;
 
-use super::Permissions;
+use super::{Index, Permissions};
 
 /// Who asks, and when.
 #[derive(Clone, Copy)]
@@ -16,7 +18,7 @@ pub struct Asking<'a> {
     /// The time, for `validity`.
     pub now: Wall,
     /// The canonical address of record that a URI in a rule means; none: no user's.
-    pub canonical: &'a dyn Fn(&str) -> Option<String>,
+    pub canonical: &'a dyn Fn(&str) -> Option<Cow<'_, str>>,
     /// Lists that rules refer to.
     pub lists: &'a dyn Lists,
 }
@@ -96,29 +98,48 @@ enum Closeness {
     Named,
 }
 
-/// Decides about a watcher.
+/// Decides about a watcher, and says of every rule what became of it.
 pub fn decide(asking: &Asking<'_>, documents: &[Document<'_>]) -> Decision {
+    let all = documents.iter().flat_map(|document| {
+        let rules = document.ruleset.rules.iter();
+        rules.map(|rule| (document.name, rule))
+    });
+    decide_among(asking, all)
+}
+
+/// The same of her, but of the rules that cannot mean her nothing is said. `index`: of these documents.
+pub fn decide_by(asking: &Asking<'_>, documents: &[Document<'_>], index: &Index) -> Decision {
+    let places = index.can_mean(asking.identities).into_iter();
+    let some = places.filter_map(|(document, rule)| {
+        let document = documents.get(document)?;
+        Some((document.name, document.ruleset.rules.get(rule)?))
+    });
+    decide_among(asking, some)
+}
+
+fn decide_among<'r>(
+    asking: &Asking<'_>,
+    among: impl Iterator<Item = (&'r str, &'r Rule)>,
+) -> Decision {
     let mut rules: Vec<(RuleSaid, &Rule, Option<Closeness>)> = Vec::new();
     let mut until = None;
-    for document in documents {
-        for rule in &document.ruleset.rules {
-            let conditions: Vec<Fulfilled> = rule
-                .conditions
-                .iter()
-                .map(|condition| fulfilled(asking, condition))
-                .collect();
-            let applies = conditions.iter().all(|condition| condition.is);
-            until = earlier(until, next_change(rule, asking.now));
-            let said = RuleSaid {
-                document: document.name.to_owned(),
-                id: rule.id.clone(),
-                conditions,
-                applies,
-                is_overruled: false,
-                handling: pres_rules::sub_handling(rule),
-            };
-            rules.push((said, rule, closeness(rule)));
-        }
+    for (document, rule) in among {
+        let conditions: Vec<Fulfilled> = rule
+            .conditions
+            .iter()
+            .map(|condition| fulfilled(asking, condition))
+            .collect();
+        let applies = conditions.iter().all(|condition| condition.is);
+        until = earlier(until, next_change(rule, asking.now));
+        let said = RuleSaid {
+            document: document.to_owned(),
+            id: rule.id.clone(),
+            conditions,
+            applies,
+            is_overruled: false,
+            handling: pres_rules::sub_handling(rule),
+        };
+        rules.push((said, rule, closeness(rule)));
     }
     let applying = rules.iter().filter(|(said, ..)| said.applies);
     let closest = applying.filter_map(|(_, _, closeness)| *closeness).max();
@@ -218,7 +239,7 @@ fn identity(asking: &Asking<'_>, all: &[Who]) -> Result<String, String> {
     for who in all {
         for identity in asking.identities {
             match who {
-                Who::One(one) if (asking.canonical)(one).as_ref() == Some(identity) => {
+                Who::One(one) if (asking.canonical)(one).as_deref() == Some(identity) => {
                     return Ok(identity.clone());
                 }
                 Who::Many { domain, except }
@@ -240,7 +261,7 @@ fn identity(asking: &Asking<'_>, all: &[Who]) -> Result<String, String> {
 fn is_one_of(asking: &Asking<'_>, identity: &str, domain: Option<&str>, except: &[Except]) -> bool {
     let excepted = asking.identities.iter().any(|known| {
         except.iter().any(|except| match except {
-            Except::One(one) => (asking.canonical)(one).as_ref() == Some(known),
+            Except::One(one) => (asking.canonical)(one).as_deref() == Some(known),
             Except::Domain(domain) => is_of(known, domain),
         })
     });

@@ -114,11 +114,12 @@ impl Shard {
                 rules.for_each(|rule| make_canonical(rule, judge.directory));
                 Arc::new(Rules {
                     documents: vec![(name.to_owned(), ruleset)],
+                    index: None,
                     asks_for_sphere: false,
                 })
             }
         };
-        let decision = judge.decision(presentity, watcher, &rules);
+        let decision = judge.decision(presentity, watcher, &rules, None);
         if instead.is_some() {
             // What only these rules refer to is not remembered.
             judge.policy.lists.clear();

@@ -6,6 +6,7 @@ mod lists;
 mod references;
 mod waiting;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use events::{EventState, Given, Permanent, Sight, watcher};
 use hashbrown::HashMap;
 use machine::settings::{Handling, Root};
 use machine::{DocumentName, Instant, Partition, Partitioner, Wall};
-use presence::authorization::{self, Asking, Decision, Document, Permissions, Seen};
+use presence::authorization::{self, Asking, Decision, Document, Index, Permissions, Seen};
 use xdm::usages::{OMA_PRES_RULES, PIDF_MANIPULATION, PRES_RULES, PUB_RULES, RESOURCE_LISTS};
 use xml::Bounds;
 
@@ -63,6 +64,8 @@ pub(crate) struct Policy {
 #[derive(Debug, Default)]
 struct Rules {
     documents: Vec<(String, Ruleset)>,
+    /// Of all of them, where many will be decided about.
+    index: Option<Index>,
     asks_for_sphere: bool,
 }
 
@@ -131,7 +134,7 @@ impl Judge<'_> {
         if rules.documents.is_empty() {
             return Some(Given::whole(default_handling));
         }
-        let decision = self.decision(presentity, watcher, &rules);
+        let decision = self.decision(presentity, watcher, &rules, rules.index.as_ref());
         Some(match decision.handling {
             None => Given::whole(default_handling),
             Some(SubHandling::Allow) => {
@@ -147,8 +150,14 @@ impl Judge<'_> {
         })
     }
 
-    /// What the rules say about a watcher, and when they may say something else.
-    fn decision(&mut self, presentity: &str, watcher: &str, rules: &Rules) -> Decision {
+    /// What the rules say about a watcher, and when they may say something else. `index`: nothing of the rules that cannot mean her.
+    fn decision(
+        &mut self,
+        presentity: &str,
+        watcher: &str,
+        rules: &Rules,
+        index: Option<&Index>,
+    ) -> Decision {
         let identities: Vec<String> = match watcher {
             ANONYMOUS => Vec::new(),
             watcher => watcher::identities(watcher).map(str::to_owned).collect(),
@@ -159,17 +168,17 @@ impl Judge<'_> {
             .map(|(name, ruleset)| Document { name, ruleset })
             .collect();
         let sphere = self.policy.spheres.get(presentity).cloned().flatten();
-        let decision = authorization::decide(
-            &Asking {
-                identities: &identities,
-                sphere: sphere.as_deref(),
-                now: self.now,
-                // They were made canonical when they were read.
-                canonical: &|uri| Some(uri.to_owned()),
-                lists: &self.lookup(),
-            },
-            &documents,
-        );
+        let asking = Asking {
+            identities: &identities,
+            sphere: sphere.as_deref(),
+            now: self.now,
+            canonical: &as_read,
+            lists: &self.lookup(),
+        };
+        let decision = match index {
+            Some(index) => authorization::decide_by(&asking, &documents, index),
+            None => authorization::decide(&asking, &documents),
+        };
         if let Some(until) = decision.until.and_then(|until| u64::try_from(until).ok()) {
             self.policy.alarm(presentity, Wall::from_millis(until));
         }
@@ -229,9 +238,10 @@ impl Judge<'_> {
         let rules = read_rulesets(shelf, PUB_RULES.auid, self.directory);
         let rules = Rules {
             documents: rules,
+            index: None,
             asks_for_sphere: false,
         };
-        let decision = self.decision(presentity, source, &rules);
+        let decision = self.decision(presentity, source, &rules, None);
         let all = rules.documents.iter().flat_map(|(_, set)| &set.rules);
         let applying = all.zip(&decision.rules).filter(|(_, said)| said.applies);
         let mut may = None;
@@ -471,8 +481,10 @@ fn read_rules(shelf: &Shelf, directory: &Directory) -> Rules {
         .iter()
         .flat_map(|(_, ruleset)| &ruleset.rules)
         .flat_map(|rule| &rule.conditions);
+    let rulesets = documents.iter().map(|(_, ruleset)| ruleset);
     Rules {
         asks_for_sphere: conditions.any(|condition| matches!(condition, Condition::Sphere(_))),
+        index: Some(Index::new(rulesets, as_read)),
         documents,
     }
 }
@@ -514,6 +526,15 @@ fn make_canonical(rule: &mut Rule, directory: &Directory) {
             }
         }
     }
+}
+
+/// Names in rules were made canonical when they were read.
+#[allow(
+    clippy::unnecessary_wraps,
+    reason = "whoever decides asks for one that may not be there"
+)]
+fn as_read(name: &str) -> Option<Cow<'_, str>> {
+    Some(name.into())
 }
 
 pub(crate) const fn handling_of(handling: SubHandling) -> Handling {
