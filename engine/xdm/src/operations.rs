@@ -152,7 +152,7 @@ impl Deed<'_> {
             _ => source.put_element(node, body, &self.bounds.xml),
         };
         match insertion {
-            Ok(insertion) => self.choose(insertion),
+            Ok(insertion) => self.choose(&insertion),
             Err(refused) => self.refused(&refused),
         }
     }
@@ -185,10 +185,10 @@ impl Deed<'_> {
     }
 
     /// The first place that the schema is satisfied with; else what is wrong with the usual one (RFC 4825 §8.2.3).
-    fn choose(&self, insertion: Insertion) -> Answer {
+    fn choose(&self, insertion: &Insertion<'_>) -> Answer {
         let status = if insertion.replaces { 200 } else { 201 };
         let mut first = None;
-        for candidate in insertion.candidates {
+        for candidate in insertion.candidates() {
             if candidate.len() > self.bounds.bytes_max {
                 return Answer::refused(413);
             }

@@ -29,6 +29,7 @@ const OWNER: &str = "sip:alice@example.com";
 struct Kept {
     text: Option<String>,
     version: u32,
+    bounds: Bounds,
 }
 
 impl Kept {
@@ -36,6 +37,7 @@ impl Kept {
         Self {
             text: Some(text.to_owned()),
             version: 1,
+            bounds: BOUNDS,
         }
     }
 
@@ -43,6 +45,7 @@ impl Kept {
         Self {
             text: None,
             version: 0,
+            bounds: BOUNDS,
         }
     }
 
@@ -68,7 +71,7 @@ impl Kept {
         };
         let tag = self.version.to_string();
         let stored = self.text.as_deref().map(|text| Stored { text, tag: &tag });
-        let answer = handle(find(&address.auid).unwrap(), &request, stored, &BOUNDS);
+        let answer = handle(find(&address.auid).unwrap(), &request, stored, &self.bounds);
         match &answer.change {
             Change::None => {}
             Change::Put(text) => {
@@ -367,6 +370,31 @@ fn an_element_goes_where_its_schema_wants_it() {
         )),
         "no-parent"
     );
+}
+
+#[test]
+fn a_place_is_found_before_however_many_others() {
+    for others in [
+        "<entry uri='sip:AT'/>",
+        "<entry uri='sip:AT'/><list name='AT'/><external anchor='AT'/>",
+    ] {
+        let others: String = (0..100)
+            .map(|at| others.replace("AT", &at.to_string()))
+            .collect();
+        let text = format!(
+            "<resource-lists xmlns='urn:ietf:params:xml:ns:resource-lists'><list>{others}</list></resource-lists>"
+        );
+        let mut kept = Kept::new(&text);
+        kept.bounds.bytes_max = 1 << 16;
+        kept.bounds.xml.nodes_max = 1000;
+        kept.bounds.list_entries_max = 1000;
+        // The schema wants it first.
+        let name = "<display-name>All</display-name>";
+        let path = node("resource-lists/list/display-name");
+        assert_eq!(kept.put(&path, ELEMENT, name).status, 201);
+        let wanted = text.replace("<list><", &format!("<list>{name}<"));
+        assert_eq!(kept.text.as_deref(), Some(wanted.as_str()));
+    }
 }
 
 #[test]

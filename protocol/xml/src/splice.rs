@@ -45,14 +45,24 @@ pub enum Refused {
 
 /// How an element or attribute may come into a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Insertion {
+pub struct Insertion<'t> {
     /// It replaces what was there.
     pub replaces: bool,
-    /// The document with it, at each place where it may stand by the selector, the usual one first.
-    pub candidates: Vec<String>,
+    text: &'t str,
+    by: String,
+    /// What it may stand in place of, the usual one first.
+    places: Vec<Range<usize>>,
 }
 
-/// Places that are offered for one new element beside the usual one: a schema that wants it elsewhere is satisfied among them.
+impl Insertion<'_> {
+    /// The document with it, at each place where it may stand by the selector, the usual one first. Each is made when it is asked for.
+    pub fn candidates(&self) -> impl Iterator<Item = String> {
+        let places = self.places.iter();
+        places.map(|place| replaced(self.text, place.clone(), &self.by))
+    }
+}
+
+/// Places that are offered for one new element: a schema that wants it elsewhere is satisfied among them.
 const PLACES_MAX: usize = 64;
 
 impl<'t> Source<'t> {
@@ -106,19 +116,21 @@ impl<'t> Source<'t> {
         selector: &Selector,
         element: &str,
         bounds: &Bounds,
-    ) -> Result<Insertion, Refused> {
+    ) -> Result<Insertion<'t>, Refused> {
         let element = trimmed(element);
         check_fragment(element, bounds)?;
         let found = self.elements(&selector.steps);
         match found.as_slice() {
             [existing] => {
-                let edited = self.replaced(existing.range(), element);
-                let at = existing.range().start..existing.range().start + element.len();
-                self.is_meant(selector, &edited, &at)
-                    .then_some(Insertion {
-                        replaces: true,
-                        candidates: vec![edited],
-                    })
+                let begin = existing.range().start;
+                let insertion = Insertion {
+                    replaces: true,
+                    text: self.text,
+                    by: element.to_owned(),
+                    places: vec![existing.range()],
+                };
+                is_meant(selector, &insertion, &(begin..begin + element.len()))
+                    .then_some(insertion)
                     .ok_or(Refused::CannotInsert)
             }
             [] => self.insert(selector, element),
@@ -126,7 +138,7 @@ impl<'t> Source<'t> {
         }
     }
 
-    fn insert(&self, selector: &Selector, element: &str) -> Result<Insertion, Refused> {
+    fn insert(&self, selector: &Selector, element: &str) -> Result<Insertion<'t>, Refused> {
         let Some((last, path)) = selector.steps.split_last() else {
             return Err(Refused::CannotInsert);
         };
@@ -138,20 +150,21 @@ impl<'t> Source<'t> {
         let [parent] = parents.as_slice() else {
             return Err(Refused::NoParent(self.nearest(path)));
         };
-        let mut candidates = Vec::new();
-        for place in places(parent, last) {
-            let (edited, at) = self.inserted(parent, place, element);
-            if self.is_meant(selector, &edited, &at) {
-                candidates.push(edited);
-            }
-        }
-        if candidates.is_empty() {
-            return Err(Refused::CannotInsert);
-        }
-        Ok(Insertion {
+        let (by, places, before) = match self.opened(parent, element) {
+            Some((by, place)) => (by, places_in_empty(last, place), 1),
+            None => (element.to_owned(), self.places(parent, last), 0),
+        };
+        let begin = places.first().ok_or(Refused::CannotInsert)?.start + before;
+        let insertion = Insertion {
             replaces: false,
-            candidates,
-        })
+            text: self.text,
+            by,
+            places,
+        };
+        // All are in one parent. Where the step counts there is one place, or nothing to count: what is meant in one is meant in each.
+        is_meant(selector, &insertion, &(begin..begin + element.len()))
+            .then_some(insertion)
+            .ok_or(Refused::CannotInsert)
     }
 
     /// How many steps of a path lead to exactly one element.
@@ -165,61 +178,77 @@ impl<'t> Source<'t> {
             .unwrap_or(0)
     }
 
-    fn inserted(
-        &self,
-        parent: &Node<'_, 't>,
-        place: Place,
-        element: &str,
-    ) -> (String, Range<usize>) {
-        match place {
-            Place::At(offset) => (
-                self.replaced(offset..offset, element),
-                offset..offset + element.len(),
-            ),
-            Place::Inside => {
-                let range = parent.range();
-                let own = &self.text[range.clone()];
-                match own.strip_suffix("/>") {
-                    Some(open) => {
-                        // `<a/>` opens.
-                        let begin = range.start + open.trim_end().len();
-                        let name = qualified_name(own);
-                        let edited =
-                            self.replaced(begin..range.end, &format!(">{element}</{name}>"));
-                        (edited, begin + 1..begin + 1 + element.len())
-                    }
-                    None => {
-                        let end = own.rfind("</").map_or(range.end, |at| range.start + at);
-                        (self.replaced(end..end, element), end..end + element.len())
-                    }
-                }
-            }
+    /// `<a/>` opens for an element: what it becomes from where on.
+    fn opened(&self, parent: &Node<'_, 't>, element: &str) -> Option<(String, Range<usize>)> {
+        let range = parent.range();
+        let own = self.text.get(range.clone())?;
+        let open = own.strip_suffix("/>")?;
+        let begin = range.start + open.trim_end().len();
+        let name = qualified_name(own);
+        Some((format!(">{element}</{name}>"), begin..range.end))
+    }
+
+    /// RFC 4825 §8.2.3: by position before the one at that place or after the last; else after the last of its name, else last of
+    /// all, else wherever the schema wants it.
+    fn places(&self, parent: &Node<'_, 't>, step: &Step) -> Vec<Range<usize>> {
+        let named: Vec<_> = parent
+            .children()
+            .filter(|child| step.is_named(child))
+            .collect();
+        let empty = |at| at..at;
+        match step.position {
+            Some(position) => match (named.get(position.saturating_sub(1)), named.last()) {
+                // The one there has another attribute: the new one takes its place.
+                (Some(there), _) => vec![empty(there.range().start)],
+                (None, _) if position != named.len() + 1 => Vec::new(),
+                (None, Some(last)) => vec![empty(last.range().end)],
+                (None, None) => self.anywhere(parent, None),
+            },
+            None => self.anywhere(parent, named.last()),
         }
     }
 
-    fn replaced(&self, range: Range<usize>, by: &str) -> String {
-        let mut edited = String::with_capacity(self.text.len() + by.len());
-        edited.push_str(&self.text[..range.start]);
-        edited.push_str(by);
-        edited.push_str(&self.text[range.end..]);
-        edited
-    }
-
-    /// RFC 4825 §8.2.3, §8.2.4: what was put is what a GET of the same address gives.
-    fn is_meant(&self, selector: &Selector, edited: &str, at: &Range<usize>) -> bool {
-        let Some(edited) = Source::new(edited) else {
-            // A prefix without a binding, say: the reader will say what is wrong.
-            return true;
-        };
-        let elements = edited.elements(&selector.steps);
-        matches!(elements.as_slice(), [element] if element.range() == *at)
+    /// After this one, last of all, and before each. What may stand between two elements is a matter of their names, so it is
+    /// offered between each two names once: however many elements there are, there are few places.
+    fn anywhere(&self, parent: &Node<'_, 't>, first: Option<&Node<'_, 't>>) -> Vec<Range<usize>> {
+        let range = parent.range();
+        let own = self.text.get(range.clone()).unwrap_or_default();
+        let end = own.rfind("</").map_or(range.end, |at| range.start + at);
+        let after_first =
+            first.map(|last| (last.range().end, Some(*last), last.next_sibling_element()));
+        let elements = parent.children().rev().filter(Node::is_element);
+        let before =
+            elements.map(|next| (next.range().start, next.prev_sibling_element(), Some(next)));
+        let all = after_first
+            .into_iter()
+            .chain([(end, parent.last_element_child(), None)])
+            .chain(before);
+        let mut between: Vec<(Option<Node<'_, 't>>, Option<Node<'_, 't>>)> = Vec::new();
+        let mut places = Vec::new();
+        for (at, last, next) in all {
+            let is_known = |(one, two): &(Option<_>, Option<_>)| {
+                are_alike(one.as_ref(), last.as_ref()) && are_alike(two.as_ref(), next.as_ref())
+            };
+            if !between.iter().any(is_known) {
+                between.push((last, next));
+                places.push(at..at);
+            }
+            if places.len() == PLACES_MAX {
+                break;
+            }
+        }
+        places
     }
 
     /// Puts an attribute's value, as it is to stand between the quotes (RFC 4825 §8.2.3).
     ///
     /// # Errors
     /// Why it can't stand there.
-    pub fn put_attribute(&self, selector: &Selector, value: &str) -> Result<Insertion, Refused> {
+    pub fn put_attribute(
+        &self,
+        selector: &Selector,
+        value: &str,
+    ) -> Result<Insertion<'t>, Refused> {
         let Terminal::Attribute(name) = &selector.terminal else {
             return Err(Refused::CannotInsert);
         };
@@ -232,11 +261,11 @@ impl<'t> Source<'t> {
         let Some(quote) = quote_for(begin, self.text, value) else {
             return Err(Refused::NotAttributeValue);
         };
-        let edited = match existing {
+        let (place, by) = match existing {
             Some(own) => {
                 let inside = own.range_value();
                 let both = inside.start - 1..inside.end + 1;
-                self.replaced(both, &format!("{quote}{value}{quote}"))
+                (both, format!("{quote}{value}{quote}"))
             }
             None => {
                 let written = self
@@ -244,9 +273,10 @@ impl<'t> Source<'t> {
                     .ok_or(Refused::CannotInsert)?;
                 let at =
                     element.range().start + 1 + qualified_name(&self.text[element.range()]).len();
-                self.replaced(at..at, &format!(" {written}={quote}{value}{quote}"))
+                (at..at, format!(" {written}={quote}{value}{quote}"))
             }
         };
+        let edited = replaced(self.text, place.clone(), &by);
         // An attribute that its own step chooses by must not make the step choose another; and what is called `xmlns` is none.
         let still = match Source::new(&edited) {
             Some(after) => {
@@ -261,7 +291,9 @@ impl<'t> Source<'t> {
         }
         Ok(Insertion {
             replaces: existing.is_some(),
-            candidates: vec![edited],
+            text: self.text,
+            by,
+            places: vec![place],
         })
     }
 
@@ -298,11 +330,11 @@ impl<'t> Source<'t> {
             Terminal::Element if element.parent_element().is_none() => {
                 return Err(Refused::CannotDelete);
             }
-            Terminal::Element => self.replaced(element.range(), ""),
+            Terminal::Element => replaced(self.text, element.range(), ""),
             Terminal::Attribute(name) => {
                 let own = attribute_of(element, name).ok_or(Refused::Missing)?;
                 let before = self.text[..own.range().start].trim_end().len();
-                self.replaced(before..own.range().end, "")
+                replaced(self.text, before..own.range().end, "")
             }
             Terminal::Namespaces => return Err(Refused::CannotDelete),
         };
@@ -313,47 +345,41 @@ impl<'t> Source<'t> {
     }
 }
 
-/// Where a new element may stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    /// Here.
-    At(usize),
-    /// After everything in its parent.
-    Inside,
-}
-
-/// RFC 4825 §8.2.3: by position before the one at that place or after the last; else after the last of its name, else last of all,
-/// else wherever the schema wants it.
-fn places(parent: &Node<'_, '_>, step: &Step) -> Vec<Place> {
-    let named: Vec<_> = parent
-        .children()
-        .filter(|child| step.is_named(child))
-        .collect();
-    let after_last = named.last().map(|last| Place::At(last.range().end));
+/// In `<a/>` whoever is counted is the first.
+fn places_in_empty(step: &Step, place: Range<usize>) -> Vec<Range<usize>> {
     match step.position {
-        Some(position) => match named.get(position.saturating_sub(1)) {
-            // The one there has another attribute: the new one takes its place.
-            Some(there) => vec![Place::At(there.range().start)],
-            None if position == named.len() + 1 => match after_last {
-                Some(place) => vec![place],
-                None => anywhere(parent),
-            },
-            None => Vec::new(),
-        },
-        None => after_last.into_iter().chain(anywhere(parent)).collect(),
+        None | Some(1) => vec![place],
+        Some(_) => Vec::new(),
     }
 }
 
-fn anywhere(parent: &Node<'_, '_>) -> Vec<Place> {
-    let mut places = vec![Place::Inside];
-    let mut before: Vec<_> = parent
-        .children()
-        .filter(Node::is_element)
-        .map(|child| Place::At(child.range().start))
-        .collect();
-    before.reverse();
-    places.extend(before.into_iter().take(PLACES_MAX));
-    places
+fn replaced(text: &str, range: Range<usize>, by: &str) -> String {
+    let mut edited = String::with_capacity(text.len() + by.len());
+    edited.push_str(&text[..range.start]);
+    edited.push_str(by);
+    edited.push_str(&text[range.end..]);
+    edited
+}
+
+/// RFC 4825 §8.2.3, §8.2.4: what was put is what a GET of the same address gives.
+fn is_meant(selector: &Selector, insertion: &Insertion<'_>, at: &Range<usize>) -> bool {
+    let Some(edited) = insertion.candidates().next() else {
+        return false;
+    };
+    let Some(edited) = Source::new(&edited) else {
+        // A prefix without a binding, say: the reader will say what is wrong.
+        return true;
+    };
+    let elements = edited.elements(&selector.steps);
+    matches!(elements.as_slice(), [element] if element.range() == *at)
+}
+
+/// Two of one name, or neither is there.
+fn are_alike(one: Option<&Node<'_, '_>>, two: Option<&Node<'_, '_>>) -> bool {
+    match (one, two) {
+        (Some(one), Some(two)) => one.tag_name() == two.tag_name(),
+        (one, two) => one.is_none() && two.is_none(),
+    }
 }
 
 fn attribute_of<'d, 't>(
