@@ -6,6 +6,9 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
+#[path = "../../lab/peers/src/skipped.rs"]
+mod skipped;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -419,13 +422,18 @@ fn seeds() -> Vec<(String, Vec<u8>)> {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut seeds = files(&package.join("corpus/sip_message"));
     assert!(seeds.len() > 50, "our own torture messages are missing");
+    let mut missing = Vec::new();
     for name in ["rfc4475", "rfc5118"] {
         let folder = package.join("../../shared/standards/examples").join(name);
         if folder.is_dir() {
             seeds.extend(files(&folder));
         } else {
-            println!("skipped: {name} is not at hand");
+            missing.push(name);
         }
+    }
+    if !missing.is_empty() {
+        let why = format!("{} are not at hand", missing.join(" and "));
+        skipped::skipped("a second opinion on the examples of RFCs", &why);
     }
     seeds
 }

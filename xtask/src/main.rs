@@ -18,8 +18,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   tidy             the arrows between floors, room labels, sizes, names, what is nowhere to be found
   tour [--write]   the README's tour, run and compared; or what a run says, written into it
   flows [--write]  the ladders of docs/flows, compared with a run of each flow; or drawn anew
-  sim [--seeds N] [--seed S] [--jobs J] [--keep-going]
-                   stories in the simulated world, by their seeds; a broken promise is told as short as it gets
+  sim [--seeds N] [--first S] [--seed S] [--jobs J] [--keep-going]
+                   stories in the simulated world, by their seeds from the first on; a broken promise is told as short as it gets
   fuzz [--seconds N] [--keep] [TARGET…]
                    the targets of fuzz/ under libFuzzer, a minute each; or the fewest new inputs, kept in fuzz/corpus
   install          the Debian packages that the tests with peers need";

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-/// Hands the words on: `--seeds N`, `--seed S`, `--jobs J`, `--keep-going`.
+/// Hands the words on: `--seeds N`, `--first S`, `--seed S`, `--jobs J`, `--keep-going`.
 pub(crate) fn run(root: &Path, words: &[&str]) -> ExitCode {
     let status = Command::new("cargo")
         .args(["run", "--release", "--quiet", "-p", "sim", "--"])

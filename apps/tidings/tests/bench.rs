@@ -122,3 +122,12 @@ fn what_cannot_be_measured_is_bad_usage() {
     assert_eq!(help.status.code(), Some(0));
     assert!(text(&help.stdout).contains("--target-is-mine"));
 }
+
+/// They were taken, and nothing came of them: our own server's process is known anyhow.
+#[test]
+fn processes_belong_to_a_target() {
+    let refused = bench(&["--process", "1"]);
+    let said = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains("TARGET"), "{said}");
+}

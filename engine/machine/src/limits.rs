@@ -25,6 +25,9 @@ pub struct Limits {
     /// Entries, references and lists of one document of lists: the longest by hand are some hundreds; each entry is a
     /// subscription where a list is watched. Beyond it: 409.
     pub list_entries_max: u32,
+    /// Users of other shards of whose lists one shard keeps copies, because rules lead to them: 10 000 × 4 KB read, the text being shared by
+    /// all shards = 40 MB. Beyond it: a list of anybody else matches nobody, until less is referred to and the rules change.
+    pub lists_of_others_max: u32,
     /// What the live publications of one user hold together: 32 sources × 8 KiB = 256 KiB, composed in 25 ms at the very
     /// worst, during which her shard does nothing else. Beyond it: 413. Her permanent state comes on top, of no more than
     /// `body_bytes_max`.
@@ -71,6 +74,7 @@ impl Default for Limits {
             xml_depth_max: 32,
             xml_nodes_max: 16_384,
             list_entries_max: 4_000,
+            lists_of_others_max: 10_000,
             view_bytes_max: 262_144,
             watchers_per_document_max: 10_000,
             waiting_seconds_max: 86_400,

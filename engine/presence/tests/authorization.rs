@@ -29,9 +29,11 @@ struct Friends;
 impl Lists for Friends {
     fn holds(&self, list: &str, identities: &[String]) -> Listed {
         match list {
-            "friends" if identities.iter().any(|one| one == "sip:carol@example.com") => Listed::Yes,
+            "friends" if identities.iter().any(|one| one == "sip:carol@example.com") => {
+                Listed::Yes("of alice".to_owned())
+            }
             "friends" => Listed::No,
-            _ => Listed::Unavailable("no such list"),
+            _ => Listed::Unavailable("no such list".to_owned()),
         }
     }
 }

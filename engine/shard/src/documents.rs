@@ -7,10 +7,11 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use machine::{DocumentName, DocumentWrite, Limits, Now, Partitioner, StoredDocument, Wall};
 use xcap::{Address, Condition, Conflict, Tree, Verdict};
-use xdm::usages::{self, Usage};
+use xdm::usages::{self, RESOURCE_LISTS, Usage};
 use xdm::{Bounds, Change, Entry, Method, Stored};
 
 use crate::outputs::Output;
+use crate::policy::Effect;
 use crate::shard::{Duty, Room, Shard};
 
 /// What a client of XCAP asks for, as HTTP brought it.
@@ -18,7 +19,7 @@ use crate::shard::{Duty, Room, Shard};
 pub struct DocumentRequest {
     /// Names the request in its answer.
     pub ticket: u64,
-    /// Canonical address of record of who asks, as it was authenticated; empty: nobody.
+    /// Canonical address of record of who asks, as it was authenticated; empty: nobody; or `OPERATOR`.
     pub by: String,
     /// GET and HEAD, PUT, DELETE.
     pub method: Method,
@@ -35,6 +36,9 @@ pub struct DocumentRequest {
     /// The body.
     pub body: Vec<u8>,
 }
+
+/// Whoever runs the server asks: no address of record is this.
+pub const OPERATOR: &str = "operator";
 
 /// What it is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,12 +111,17 @@ impl Documents {
         self.shelves.entry_ref(owner).or_default()
     }
 
-    fn put(&mut self, name: &DocumentName, content: Option<StoredDocument>) {
+    /// What it was before.
+    fn put(
+        &mut self,
+        name: &DocumentName,
+        content: Option<StoredDocument>,
+    ) -> Option<StoredDocument> {
         let shelf = self.shelf(name.owner.as_deref().unwrap_or_default());
         let place = (name.auid.clone(), name.path.clone());
         match content {
-            Some(content) => drop(shelf.documents.insert(place, content)),
-            None => drop(shelf.documents.remove(&place)),
+            Some(content) => shelf.documents.insert(place, content),
+            None => shelf.documents.remove(&place),
         }
     }
 
@@ -170,7 +179,8 @@ impl Shard {
         self.document(request);
     }
 
-    /// The store has a change, or could not keep it: in the order of `Output::Keep`. Now it takes effect, and what follows is decided.
+    /// The store has a change, or could not keep it: in the order of `Output::Keep`. Now it takes effect, and what follows is decided; but
+    /// what leads to lists of other shards waits until they are here.
     pub fn handle_kept(&mut self, now: Now, sequence: u64, outcome: Result<(), String>) {
         self.begin(now);
         let front = self.documents.unconfirmed.front();
@@ -180,28 +190,44 @@ impl Shard {
         let Some((_, owner)) = self.documents.unconfirmed.pop_front() else {
             return;
         };
-        if let Some(Kept { write, mut answer }) = self.documents.shelf(&owner).kept.take() {
-            match outcome {
-                Ok(()) => {
-                    self.documents.put(&write.name, write.content);
-                    self.document_changed(&write.name);
-                }
-                Err(_) => {
-                    let before = self.documents.of(&owner);
-                    let before = before.and_then(|of| of.get(&write.name.auid, &write.name.path));
-                    answer = DocumentAnswer {
-                        tag: before.map(|stored| stored.tag.to_string()),
-                        ..plain(answer.ticket, 500)
-                    };
-                }
-            }
+        let Err(_) = outcome else {
+            return self.take_effect(&owner, false);
+        };
+        if let Some(Kept { write, answer }) = self.documents.shelf(&owner).kept.take() {
+            let before = self.documents.of(&owner);
+            let before = before.and_then(|of| of.get(&write.name.auid, &write.name.path));
+            let answer = DocumentAnswer {
+                tag: before.map(|stored| stored.tag.to_string()),
+                ..plain(answer.ticket, 500)
+            };
             self.outputs.push_back(Output::Answered(answer));
         }
-        // Whoever waited is judged by what is there now; the first that changes something is on its way again.
-        while let Some(next) = self.next_waiting(&owner) {
+        self.go_on(&owner);
+    }
+
+    /// A change of this owner's, which is durable, holds from now on; or once the lists that it leads to are here, unless it `is_late`.
+    pub(crate) fn take_effect(&mut self, owner: &Arc<str>, is_late: bool) {
+        if let Some(kept) = self.documents.shelf(owner).kept.take() {
+            let name = &kept.write.name;
+            let before = self.documents.put(name, kept.write.content.clone());
+            if !is_late && self.waits_for_lists(name) {
+                self.documents.put(name, before);
+                self.documents.shelf(owner).kept = Some(kept);
+                return;
+            }
+            self.document_changed(name);
+            self.outputs.push_back(Output::Answered(kept.answer));
+        }
+        self.waits_no_longer(&Effect::Kept(owner.clone()));
+        self.go_on(owner);
+    }
+
+    /// Whoever waited is judged by what is there now; the first that changes something is on its way again.
+    fn go_on(&mut self, owner: &str) {
+        while let Some(next) = self.next_waiting(owner) {
             self.document(next);
         }
-        self.documents.release(&owner);
+        self.documents.release(owner);
     }
 
     fn next_waiting(&mut self, owner: &str) -> Option<DocumentRequest> {
@@ -325,8 +351,13 @@ impl Shard {
             return Some(404);
         }
         match (&request.address.tree, request.owner.as_deref()) {
-            // RFC 4825 §6.2: everybody reads the global tree; nobody writes there.
+            // RFC 4825 §6.2: everybody reads the global tree. Whoever runs the server keeps lists there.
             (Tree::Global, None) if reads => None,
+            (Tree::Global, None)
+                if request.by == OPERATOR && request.address.auid == RESOURCE_LISTS.auid =>
+            {
+                None
+            }
             (Tree::Global, None) => Some(403),
             (Tree::User(_), Some(owner)) if owner == request.by => self.keeps_none_of(owner),
             (Tree::User(_), Some(_)) => Some(403),
@@ -514,6 +545,8 @@ fn listed(shelf: &Shelf, xui: &str) -> String {
                 document: path.to_string(),
                 node: None,
                 node_text: String::new(),
+                query: String::new(),
+                root: String::new(),
             };
             let millis = i64::try_from(document.modified.as_millis()).unwrap_or(i64::MAX);
             (address.ancestor(0), documents::timestamp::format(millis))

@@ -19,7 +19,7 @@ pub mod record;
 mod requests;
 mod shard;
 
-pub use crate::documents::{DocumentAnswer, DocumentRequest};
+pub use crate::documents::{DocumentAnswer, DocumentRequest, OPERATOR};
 pub use directory::Directory;
 pub use dispatch::Dispatch;
 pub use events::Counts;
@@ -28,6 +28,6 @@ pub use inputs::{ConnectionId, Flow, Undeliverable};
 pub use machine::Cause;
 pub use machine::settings;
 pub use outputs::{Destination, Output, Send};
-pub use policy::Explained;
+pub use policy::{Explained, OwnersLists, Question, Table, Told};
 pub use record::{Event, Happened};
 pub use shard::{Room, Shard, Start};

@@ -7,6 +7,7 @@ use machine::{Batch, Cause, DocumentWrite};
 
 use crate::documents::DocumentAnswer;
 use crate::inputs::ConnectionId;
+use crate::policy::{Explained, Told};
 use crate::record::Event;
 use crate::settings::{ListenerId, Transport};
 
@@ -19,8 +20,12 @@ pub enum Output {
     Send(Send),
     /// Hand to the store of documents; once it is durable, or cannot be, `Shard::handle_kept(write.sequence, …)`, in this order.
     Keep(DocumentWrite),
+    /// Tell another shard, which then has `Shard::handle_told(…)`.
+    Tell(u16, Told),
     /// Answer a request of XCAP.
     Answered(DocumentAnswer),
+    /// Answer a question of `Shard::handle_explain`; none: the presentity is not served here.
+    Explained(u64, Option<Box<Explained>>),
     /// Look a host name up; answer with `Shard::handle_resolved(name, …)`.
     Resolve(String),
     /// Something happened, of this input: for logs, counters, traces.

@@ -47,6 +47,13 @@ machine::schema! {
         }
         /// The rules were read anew: a reload.
         SettingsTaken = "settings.taken", counted "tidings_settings_taken_total" {}
+        /// Lists that rules here refer to came from another shard.
+        ListsCame = "lists.came", counted "tidings_lists_came_total" {
+            /// Whose; empty: the global tree's.
+            owner: String,
+        }
+        /// A document took effect without the lists that it refers to: another shard did not send them in time.
+        ListsLate = "lists.late", counted "tidings_lists_late_total" {}
         /// What was on record is in memory again, after a start.
         StateRestored = "state.restored", counted "tidings_states_restored_total" {
             /// Live publications.

@@ -423,6 +423,7 @@ impl Shard {
             && self.outputs.is_empty()
             && !self.events.has_records()
             && self.documents.is_quiet()
+            && self.policy.is_quiet()
             && self.events.is_quiet()
     }
 
@@ -438,6 +439,7 @@ impl Shard {
         self.events.handle_timeout(now);
         self.follow_spheres();
         self.follow_validities();
+        self.follow_lists();
         self.transactions.handle_timeout(now.monotonic);
         self.merged.handle_timeout(now.monotonic);
         self.hops.handle_timeout(now.monotonic);
@@ -480,6 +482,7 @@ impl Shard {
             self.merged.poll_timeout(),
             self.hops.poll_timeout(),
             self.next_validity(),
+            self.next_list(),
         ];
         deadlines.into_iter().flatten().min()
     }

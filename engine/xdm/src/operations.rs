@@ -72,9 +72,9 @@ pub fn handle(
         .condition
         .judge(tag, there, request.method == Method::Get)
     {
-        // Of what is not there nothing is unmodified: 404 comes first.
+        // RFC 9110 §13.2.1: what would be 404 without a condition is that with one; of what is not there nothing is unmodified.
+        _ if request.method == Method::Get && !there => return Answer::refused(404),
         Verdict::NotModified => return Answer::refused(304),
-        Verdict::Failed if request.method == Method::Get && !there => return Answer::refused(404),
         Verdict::Failed => return Answer::refused(412),
         Verdict::Go => {}
     }

@@ -344,7 +344,7 @@ fn conflicts_of_nodes_are_reported() {
 fn an_element_goes_where_its_schema_wants_it() {
     let rules = "<cp:ruleset xmlns:cp=\"urn:ietf:params:xml:ns:common-policy\"><cp:rule id=\"a\"><cp:transformations/></cp:rule></cp:ruleset>";
     let mut kept = Kept::new(rules);
-    let path = "org.openmobilealliance.pres-rules/users/sip:alice@example.com/pres-rules/~~/ruleset/rule%5b@id=%22a%22%5d/conditions";
+    let path = "org.openmobilealliance.pres-rules/users/sip:alice@example.com/pres-rules/~~/cp:ruleset/cp:rule%5b@id=%22a%22%5d/cp:conditions?xmlns(cp=urn:ietf:params:xml:ns:common-policy)";
     assert_eq!(kept.put(path, ELEMENT, "<cp:conditions/>").status, 201);
     assert_eq!(
         kept.text.as_deref(),
@@ -354,6 +354,9 @@ fn an_element_goes_where_its_schema_wants_it() {
                 .as_str()
         )
     );
+    // RFC 5025 §9.3: without a prefix a name is one of presence rules.
+    let without = path.replace("cp:ruleset", "ruleset");
+    assert_eq!(kept.get(&without).status, 404);
     // With a prefix of the query's.
     let path = "org.openmobilealliance.pres-rules/users/sip:alice@example.com/pres-rules/~~/x:ruleset/x:rule/x:actions/pr:sub-handling?xmlns(x=urn:ietf:params:xml:ns:common-policy)xmlns(pr=urn:ietf:params:xml:ns:pres-rules)";
     assert_eq!(

@@ -268,10 +268,16 @@ impl Server {
         self.http = banner.http.or(self.http);
     }
 
+    /// Where it listens for HTTP.
+    #[track_caller]
+    pub fn http_address(&self) -> SocketAddr {
+        self.http.expect("an HTTP listener")
+    }
+
     /// One GET: status and body.
     #[track_caller]
     pub fn http(&self, path: &str) -> (u16, String) {
-        let address = self.http.expect("an HTTP listener");
+        let address = self.http_address();
         let get = || -> std::io::Result<String> {
             let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
             stream.set_read_timeout(Some(PATIENCE))?;

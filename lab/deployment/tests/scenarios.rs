@@ -9,7 +9,7 @@
 use std::net::SocketAddr;
 
 use deployment::{Over, Server};
-use scenario::{Flow, Handling, Sockets, Transport, builtin, run};
+use scenario::{Flow, Handling, Profile, Sockets, Transport, builtin, run};
 
 /// A server as the flow needs it.
 fn server(flow: &Flow) -> Server {
@@ -24,8 +24,18 @@ fn server(flow: &Flow) -> Server {
         flow.needs.subscribe_seconds_min,
     );
     let changes = format!(
-        "[presence]\ndefault_handling = '{handling}'\npublish_expires_seconds.min = {publish}\nsubscribe_expires_seconds.min = {subscribe}\n"
+        "roles = ['presence-server', 'xdms']\n[presence]\ndefault_handling = '{handling}'\npublish_expires_seconds.min = {publish}\nsubscribe_expires_seconds.min = {subscribe}\n"
     );
+    let profile = match flow.needs.profile {
+        Profile::Oma10 => "",
+        Profile::Rfc6665 => "profile = 'rfc6665'\n",
+    };
+    let waiting = flow.needs.waiting_seconds;
+    let waiting = waiting.map_or_else(String::new, |seconds| {
+        format!("[limits]\nwaiting_seconds_max = {seconds}\n")
+    });
+    // Whoever asks for a document is who a trusted peer says she is.
+    let documents = "[identity]\ntrusted_peers = ['127.0.0.1']\n[[listen.http]]\nbind = 'http://127.0.0.1:0'\nserves = ['health', 'xcap']\n";
     let longest = flow
         .needs
         .publish_seconds_max
@@ -34,7 +44,7 @@ fn server(flow: &Flow) -> Server {
                 "publish_expires_seconds.max = {max}\npublish_expires_seconds.default = {max}\n"
             )
         });
-    Server::start(format!("{changes}{longest}").as_str())
+    Server::start(format!("{changes}{longest}{profile}{waiting}{documents}").as_str())
 }
 
 #[track_caller]
@@ -45,6 +55,7 @@ fn holds(id: &str) {
         .find(|flow| flow.id == id)
         .unwrap_or_else(|| panic!("no flow {id}"));
     let server = server(flow);
+    let documents = server.http_address();
     // All at once, each with users of its own: what takes seconds takes them once.
     let follow = |over: Over, address: SocketAddr| {
         let transport = match over {
@@ -53,7 +64,8 @@ fn holds(id: &str) {
         };
         let identities = move |user: &str| format!("sip:{user}-{over:?}@example.com");
         let sockets = Sockets::open(flow, address, transport, identities);
-        let mut sockets = sockets.unwrap_or_else(|why| panic!("{over:?}: {why}"));
+        let sockets = sockets.unwrap_or_else(|why| panic!("{over:?}: {why}"));
+        let mut sockets = sockets.with_documents(documents, "/xcap-root");
         let done = run(flow, &mut sockets);
         done.map_err(|failure| format!("{over:?}: {failure}"))
     };
@@ -106,6 +118,51 @@ fn m0120_a_fetch() {
 #[test]
 fn m0120_a_fetch_inside_a_dialog() {
     holds("PS-1.0-int-M-0120-in-dialog");
+}
+
+#[test]
+fn m0130_a_source_that_may_not_publish() {
+    holds("PS-1.0-int-M-0130");
+}
+
+#[test]
+fn m0130_a_watcher_is_blocked() {
+    holds("PS-1.0-int-M-0130-blocked");
+}
+
+#[test]
+fn m0140_polite_blocking() {
+    holds("PS-1.0-int-M-0140");
+}
+
+#[test]
+fn m0140_polite_blocking_begins_and_ends() {
+    holds("PS-1.0-int-M-0140-changed");
+}
+
+#[test]
+fn m0150_reactive_authorization() {
+    holds("PS-1.0-int-M-0150");
+}
+
+#[test]
+fn m0150_pending_then_rejected() {
+    holds("PS-1.0-int-M-0150-rejected");
+}
+
+#[test]
+fn m0150_nobody_decides_in_time() {
+    holds("PS-1.0-int-M-0150-waiting");
+}
+
+#[test]
+fn m0150_who_may_ask_about_watchers() {
+    holds("PS-1.0-int-M-0150-strangers");
+}
+
+#[test]
+fn m0150_as_rfc6665_has_it() {
+    holds("PS-1.0-int-M-0150-rfc6665");
 }
 
 /// A flow that nobody tests would be one that nobody notices.

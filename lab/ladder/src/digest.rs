@@ -3,6 +3,7 @@
 use sip::{Message, Name};
 
 use crate::body;
+use crate::http;
 use crate::plain::plain;
 
 /// Of which kind a message is: how it is drawn.
@@ -38,7 +39,7 @@ const REASON_MAX: usize = 27;
 /// Reads a message for the picture.
 pub(crate) fn digest(bytes: &[u8]) -> Digest {
     let Ok(message) = Message::parse(bytes) else {
-        return unreadable(bytes);
+        return http::digest(bytes).unwrap_or_else(|| unreadable(bytes));
     };
     let mut details = details(&message);
     let (label, kind) = match message.status() {

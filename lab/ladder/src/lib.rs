@@ -8,6 +8,7 @@ mod body;
 mod digest;
 mod drawing;
 mod file;
+mod http;
 mod plain;
 mod svg;
 mod text;

@@ -14,6 +14,7 @@ pub mod baresip;
 pub mod port;
 pub mod program;
 pub mod sipp;
+mod skipped;
 
 pub use baresip::Baresip;
 pub use program::Program;

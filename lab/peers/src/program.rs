@@ -1,13 +1,15 @@
 //! A program that is not ours: whether it is there, and its process while it runs.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 
 use deployment::Deadline;
 use rustix::process::{Pid, Signal, kill_process};
+
+use crate::skipped::{has_to_be_there, skipped};
 
 /// Whether `test` can run: the program is there. Without it the test is skipped and says so, except where changes are
 /// tested (`CI=true`): there it fails.
@@ -17,27 +19,12 @@ pub fn is_there(program: &str, test: &str) -> bool {
     if std::env::split_paths(&path).any(|folder| folder.join(program).is_file()) {
         return true;
     }
-    let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
-    assert!(
-        !in_ci,
-        "{program} is not there; `cargo xtask install` brings it"
-    );
+    has_to_be_there(program);
     skipped(
         test,
         &format!("{program} is not there; `sudo cargo xtask install` brings it"),
     );
     false
-}
-
-/// Says that a test found nothing to run against, to the reader and to `cargo xtask test`.
-fn skipped(test: &str, why: &str) {
-    let line = format!("skipped: {test}: {why}\n");
-    print!("{line}");
-    if let Some(path) = std::env::var_os("TIDINGS_SKIPPED") {
-        let file = OpenOptions::new().create(true).append(true).open(path);
-        file.and_then(|mut file| file.write_all(line.as_bytes()))
-            .expect("TIDINGS_SKIPPED names a file");
-    }
 }
 
 /// A running process; killed when dropped.

@@ -6,9 +6,11 @@ use sip::{Message, Name};
 
 use crate::document;
 use crate::driver::{Driver, Place, Transport};
-use crate::flow::{Body, Request};
+use crate::flow::{Asks, Body, Request};
+use crate::http::Asked;
 use crate::matching::{Kept, filled, parameter_of, value};
 use crate::rules;
+use crate::watchers::{self, WatcherInfo};
 
 /// One actor.
 pub(crate) struct Agent {
@@ -55,6 +57,8 @@ pub(crate) struct Dialog {
     /// The expires of the NOTIFY before, unless a SUBSCRIBE was granted since.
     pub(crate) left: Option<u32>,
     pub(crate) is_over: bool,
+    /// What a `.winfo` told of watchers.
+    pub(crate) told: watchers::Told,
 }
 
 impl Agent {
@@ -104,6 +108,15 @@ impl Agent {
             return last.ok_or_else(|| "it has sent nothing that could be sent again".to_owned());
         };
         let (uri, mut fields) = self.usual(method, &driver.identity(to), dialog, driver);
+        let is_winfo = |(name, value): &(String, Option<String>)| {
+            name == "Event"
+                && value
+                    .as_deref()
+                    .is_some_and(|event| event.ends_with(".winfo"))
+        };
+        if with.iter().any(is_winfo) && method == "SUBSCRIBE" {
+            lay_over(&mut fields, "Accept", Some(watchers::MEDIA_TYPE.to_owned()));
+        }
         let (kind, body) = content(body, &uri, kept);
         fields.extend(kind.map(|kind| ("Content-Type".to_owned(), kind)));
         for (name, value) in with {
@@ -131,6 +144,24 @@ impl Agent {
             dialog: dialog.clone(),
             response: None,
         })
+    }
+
+    /// A request for a document: who asks is asserted, as an aggregation proxy does (TS 24.109 §5.2.3).
+    pub(crate) fn asked(&self, asks: &Asks, kept: &Kept) -> Asked {
+        let asserted = format!("\"{}\"", self.identity);
+        let mut fields = vec![("X-3GPP-Asserted-Identity".to_owned(), asserted)];
+        let (kind, body) = content(&asks.body, &self.identity, kept);
+        fields.extend(kind.map(|kind| ("Content-Type".to_owned(), kind)));
+        for (name, value) in &asks.with {
+            let value = value.as_deref().map(|value| filled(value, kept));
+            lay_over(&mut fields, name, value);
+        }
+        Asked {
+            method: asks.method.clone(),
+            target: filled(&asks.target, kept),
+            fields,
+            body: body.into_bytes(),
+        }
     }
 
     /// Request-URI, and the fields that every request of this method has.
@@ -270,6 +301,7 @@ impl Agent {
                 .find(|dialog| dialog.is_of(&request));
             let dialog = dialog.ok_or("a NOTIFY that belongs to none of its dialogs (RFC 6665 §4.4.1: Call-ID, To tag, From tag, Event)")?;
             rules::notify(&request, dialog, &contact)?;
+            dialog.hears_of_watchers(&request)?;
             dialog.notified(&request);
         }
         let answer = rules::answer(&request, 200, "OK");
@@ -294,6 +326,7 @@ impl Dialog {
             granted: 0,
             left: None,
             is_over: false,
+            told: watchers::Told::default(),
         }
     }
 
@@ -304,9 +337,13 @@ impl Dialog {
         };
         let text = |name| value(&request, name).unwrap_or_default();
         self.event = text("Event");
-        // RFC 3856 §6.7: without Accept it is this.
-        self.accept =
-            value(&request, "Accept").unwrap_or_else(|| "application/pidf+xml".to_owned());
+        // RFC 3856 §6.7, RFC 3857 §4.4: without Accept it is this.
+        let otherwise = match self.event.ends_with(".winfo") {
+            true => watchers::MEDIA_TYPE,
+            false => "application/pidf+xml",
+        };
+        self.accept = value(&request, "Accept").unwrap_or_else(|| otherwise.to_owned());
+        self.told.is_owed_all = true;
         self.granted = self
             .granted
             .max(text("Expires").parse().unwrap_or(u32::MAX));
@@ -347,6 +384,25 @@ impl Dialog {
             && value(notify, "Event").as_ref() == Some(&self.event)
     }
 
+    /// A document about watchers follows those that came before it.
+    fn hears_of_watchers(&mut self, notify: &Message<'_>) -> Result<(), String> {
+        let Some(package) = self.event.strip_suffix(".winfo") else {
+            return Ok(());
+        };
+        if notify.body().is_empty() {
+            return Ok(());
+        }
+        let from = value(notify, "From").unwrap_or_default();
+        let whose = from
+            .split_once('<')
+            .and_then(|(_, rest)| rest.split('>').next());
+        WatcherInfo::read(notify.body())?.follows(
+            &mut self.told,
+            whose.unwrap_or_default(),
+            package,
+        )
+    }
+
     fn notified(&mut self, notify: &Message<'_>) {
         self.remote_cseq = notify.cseq().ok().map(|cseq| cseq.number);
         self.remote_tag = notify
@@ -374,6 +430,19 @@ fn content(body: &Body, entity: &str, kept: &Kept) -> (Option<String>, String) {
                 .unwrap_or_else(|| format!("sip:{id}@192.0.2.1"));
             let document = document::write(entity, (id, &contact), basic, note);
             (Some("application/pidf+xml".to_owned()), document)
+        }
+        Body::Rules(rules) => {
+            let rules: Vec<(&str, &str)> = rules
+                .iter()
+                .map(|(user, handling)| {
+                    let address = kept.get(user).map_or(user.as_str(), String::as_str);
+                    (address, handling.as_str())
+                })
+                .collect();
+            (
+                Some("application/auth-policy+xml".to_owned()),
+                document::rules(&rules),
+            )
         }
         Body::Raw { content_type, text } => (Some(content_type.clone()), filled(text, kept)),
     }

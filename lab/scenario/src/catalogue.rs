@@ -4,7 +4,7 @@ use crate::flow::Flow;
 use crate::reading::{Problem, read};
 
 /// File names and texts, in order.
-pub const FLOWS: [(&str, &str); 8] = [
+pub const FLOWS: [(&str, &str); 17] = [
     (
         "PS-1.0-int-M-0100.toml",
         include_str!("../flows/PS-1.0-int-M-0100.toml"),
@@ -36,6 +36,42 @@ pub const FLOWS: [(&str, &str); 8] = [
     (
         "PS-1.0-int-M-0120-in-dialog.toml",
         include_str!("../flows/PS-1.0-int-M-0120-in-dialog.toml"),
+    ),
+    (
+        "PS-1.0-int-M-0130.toml",
+        include_str!("../flows/PS-1.0-int-M-0130.toml"),
+    ),
+    (
+        "PS-1.0-int-M-0130-blocked.toml",
+        include_str!("../flows/PS-1.0-int-M-0130-blocked.toml"),
+    ),
+    (
+        "PS-1.0-int-M-0140.toml",
+        include_str!("../flows/PS-1.0-int-M-0140.toml"),
+    ),
+    (
+        "PS-1.0-int-M-0140-changed.toml",
+        include_str!("../flows/PS-1.0-int-M-0140-changed.toml"),
+    ),
+    (
+        "PS-1.0-int-M-0150.toml",
+        include_str!("../flows/PS-1.0-int-M-0150.toml"),
+    ),
+    (
+        "PS-1.0-int-M-0150-rejected.toml",
+        include_str!("../flows/PS-1.0-int-M-0150-rejected.toml"),
+    ),
+    (
+        "PS-1.0-int-M-0150-waiting.toml",
+        include_str!("../flows/PS-1.0-int-M-0150-waiting.toml"),
+    ),
+    (
+        "PS-1.0-int-M-0150-strangers.toml",
+        include_str!("../flows/PS-1.0-int-M-0150-strangers.toml"),
+    ),
+    (
+        "PS-1.0-int-M-0150-rfc6665.toml",
+        include_str!("../flows/PS-1.0-int-M-0150-rfc6665.toml"),
     ),
 ];
 

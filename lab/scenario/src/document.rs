@@ -93,6 +93,29 @@ pub(crate) fn write(entity: &str, (id, contact): (&str, &str), basic: &str, note
     )
 }
 
+/// Presence rules (RFC 5025): who is let see, one rule for each address, and then everything.
+pub(crate) fn rules(rules: &[(&str, &str)]) -> String {
+    let mut out = String::from(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<cp:ruleset xmlns:cp=\"urn:ietf:params:xml:ns:common-policy\" \
+         xmlns=\"urn:ietf:params:xml:ns:pres-rules\">\n",
+    );
+    for (number, (address, handling)) in rules.iter().enumerate() {
+        let everything = match *handling {
+            "allow" => {
+                "<provide-services><all-services/></provide-services><provide-all-attributes/>"
+            }
+            _ => "",
+        };
+        out.push_str(&format!(
+            "  <cp:rule id=\"r{number}\"><cp:conditions><cp:identity><cp:one id=\"{address}\"/></cp:identity></cp:conditions>\
+             <cp:actions><sub-handling>{handling}</sub-handling></cp:actions>\
+             <cp:transformations>{everything}</cp:transformations></cp:rule>\n"
+        ));
+    }
+    out.push_str("</cp:ruleset>\n");
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use ladder::Trace;
 
+use crate::http::{Asked, Told};
+
 /// By what an actor speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
@@ -57,6 +59,8 @@ pub trait Driver {
     fn send(&mut self, actor: usize, bytes: &[u8]) -> Result<(), String>;
     /// The next message to any actor; `None`: it is `until`, and nothing came.
     fn receive(&mut self, until: u64) -> Result<Option<Received>, String>;
+    /// An actor asks for a document over HTTP. When the whole answer was there, and what it was.
+    fn ask(&mut self, actor: usize, asked: &Asked) -> Result<(u64, Told), String>;
     /// How long anything that has to come may take where the flow does not say it, in microseconds.
     fn patience(&self) -> u64;
     /// What it saw.

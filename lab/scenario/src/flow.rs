@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use ladder::Trace;
 
 use crate::matching::{Document, Fields};
+use crate::watchers;
 
 /// The actor that is not ours to play.
 pub(crate) const SERVER: &str = "server";
@@ -51,6 +52,19 @@ pub struct Needs {
     pub subscribe_seconds_min: u32,
     /// What becomes of watchers about whom nobody decided.
     pub watchers: Handling,
+    /// What a pending watcher is answered, and told.
+    pub profile: Profile,
+    /// How long it is remembered who asked while nobody had decided, in seconds, where the flow depends on it.
+    pub waiting_seconds: Option<u32>,
+}
+
+/// Of which day the answers to a pending watcher are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// 202, and a document that says nothing (RFC 3265, OMA 1.0).
+    Oma10,
+    /// 200, and no document (RFC 6665 §4.1.2.1, RFC 5025 §3.2.1).
+    Rfc6665,
 }
 
 /// How a watcher is met.
@@ -82,6 +96,7 @@ pub(crate) struct Step {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Deed {
     Sends(Sends),
+    Asks(Asks),
     Gets(Gets),
     /// Nothing comes to this actor (`None`: to nobody) until then.
     Quiet {
@@ -129,11 +144,27 @@ pub(crate) enum Body {
         note: String,
         contact: Option<String>,
     },
+    /// Presence rules: for each user what she is let see, one rule for each.
+    Rules(Vec<(String, String)>),
     /// Anything.
     Raw {
         content_type: String,
         text: String,
     },
+}
+
+/// An actor asks for a document over HTTP and gets an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Asks {
+    pub(crate) who: usize,
+    pub(crate) method: String,
+    /// Below the XCAP root, as it goes over the wire.
+    pub(crate) target: String,
+    /// Fields besides the usual ones; `None` takes one away.
+    pub(crate) with: Vec<(String, Option<String>)>,
+    pub(crate) body: Body,
+    pub(crate) answer: Fields,
+    pub(crate) keep: BTreeMap<String, String>,
 }
 
 /// An actor gets a request; it answers 200 by itself.
@@ -143,6 +174,8 @@ pub(crate) struct Gets {
     pub(crate) method: String,
     pub(crate) fields: Fields,
     pub(crate) document: Option<Document>,
+    /// What a document about watchers says.
+    pub(crate) watchers: Option<watchers::Expected>,
     pub(crate) when: Option<Window>,
     pub(crate) keep: BTreeMap<String, String>,
 }

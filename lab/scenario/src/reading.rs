@@ -5,7 +5,7 @@ use std::fmt;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::flow::{Actor, Flow, Handling, Needs, SERVER};
+use crate::flow::{Actor, Flow, Handling, Needs, Profile, SERVER};
 use crate::steps;
 
 /// What is wrong with a flow's file.
@@ -236,6 +236,8 @@ fn needs(top: &Table<'_>) -> Result<Needs, Problem> {
         publish_seconds_max: None,
         subscribe_seconds_min: 1,
         watchers: Handling::Allow,
+        profile: Profile::Oma10,
+        waiting_seconds: None,
     };
     let Some(value) = top.get("needs") else {
         return Ok(needs);
@@ -250,6 +252,8 @@ fn needs(top: &Table<'_>) -> Result<Needs, Problem> {
         "subscribe_seconds_min",
         "publish_seconds_max",
         "watchers",
+        "profile",
+        "waiting_seconds",
     ];
     let table = Table::new(top.source, value.span().start, table, &known)?;
     needs.publish_seconds_min = table.number(known[0], 1)?;
@@ -257,6 +261,20 @@ fn needs(top: &Table<'_>) -> Result<Needs, Problem> {
     if table.get(known[2]).is_some() {
         needs.publish_seconds_max = Some(table.number(known[2], 1)?);
     }
+    if table.get(known[5]).is_some() {
+        needs.waiting_seconds = Some(table.number(known[5], 1)?);
+    }
+    needs.profile = match table.text("profile")? {
+        None | Some("oma-1.0") => Profile::Oma10,
+        Some("rfc6665") => Profile::Rfc6665,
+        Some(other) => {
+            let place = table.get("profile").map_or(0, |value| value.span().start);
+            return Err(top.source.problem(
+                place,
+                format!("profile: {other:?}; oma-1.0 or rfc6665 would be right"),
+            ));
+        }
+    };
     needs.watchers = match table.text("watchers")? {
         None | Some("allow") => Handling::Allow,
         Some("confirm") => Handling::Confirm,

@@ -201,6 +201,7 @@ pub(crate) fn notify(notify: &Message<'_>, dialog: &Dialog, contact: &str) -> Re
         dialog
             .accept
             .split(',')
+            .filter_map(|accepted| accepted.split(';').next())
             .any(|accepted| accepted.trim().eq_ignore_ascii_case(&kind)),
         || {
             format!(

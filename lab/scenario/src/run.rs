@@ -8,8 +8,10 @@ use sip::Message;
 
 use crate::agent::{Agent, Exchange, parse};
 use crate::driver::Driver;
-use crate::flow::{Deed, Flow, Gets, Moment, Request, Sends, Step};
+use crate::flow::{Asks, Deed, Flow, Gets, Moment, Request, Sends, Step};
 use crate::matching::{self, Kept};
+use crate::steps::ANONYMOUS;
+use crate::watchers::{self, WatcherInfo};
 
 /// RFC 3261 §17.1.2.2: the first interval between two sendings of one request over UDP, and the longest.
 const T1: u64 = 500_000;
@@ -98,6 +100,7 @@ impl Run<'_, '_> {
         }
         self.ended = match &step.deed {
             Deed::Sends(sends) => self.sends(sends)?,
+            Deed::Asks(asks) => self.asks(asks)?,
             Deed::Gets(gets) => self.gets(gets)?,
             Deed::Quiet { who, until } => self.quiet(*who, until)?,
             Deed::Waits(until) => {
@@ -126,12 +129,26 @@ impl Run<'_, '_> {
         if let (Request::Again, Some(before)) = (&sends.what, &exchange.response) {
             same_answer(&parse(before)?, &came).map_err(|why| why + &shown())?;
         }
-        matching::judge(&came, &sends.answer, &self.kept).map_err(|why| why + &shown())?;
-        self.keep(&sends.keep, &came)?;
+        let said = |name: &str| matching::value(&came, name);
+        matching::judge(said, &sends.answer, &self.kept).map_err(|why| why + &shown())?;
+        self.keep(&sends.keep, said)?;
         self.agents[sends.who].last = Some(Exchange {
             response: Some(response.clone()),
             ..exchange
         });
+        Ok(at)
+    }
+
+    fn asks(&mut self, asks: &Asks) -> Result<u64, String> {
+        let address = self.agents[asks.who].address();
+        self.kept.insert("me".to_owned(), address);
+        let asked = self.agents[asks.who].asked(asks, &self.kept);
+        let (at, told) = self.driver.ask(asks.who, &asked)?;
+        let shown = || format!("\n{}", String::from_utf8_lossy(&told.write()));
+        told.rules(&asked).map_err(|why| why + &shown())?;
+        let said = |name: &str| told.value(name);
+        matching::judge(said, &asks.answer, &self.kept).map_err(|why| why + &shown())?;
+        self.keep(&asks.keep, said)?;
         Ok(at)
     }
 
@@ -215,12 +232,31 @@ impl Run<'_, '_> {
         }
         self.kept
             .insert("me".to_owned(), self.agents[gets.who].address());
-        matching::judge(&request, &gets.fields, &self.kept).map_err(|why| why + &shown())?;
+        let said = |name: &str| matching::value(&request, name);
+        matching::judge(said, &gets.fields, &self.kept).map_err(|why| why + &shown())?;
         if let Some(document) = &gets.document {
             matching::judge_document(&request, document, &self.kept)?;
         }
-        self.keep(&gets.keep, &request)?;
+        if let Some(expected) = &gets.watchers {
+            let expected = self.addressed(expected);
+            let judged = WatcherInfo::read(request.body()).and_then(|info| info.judge(&expected));
+            judged.map_err(|why| format!("watchers: {why}{}", shown()))?;
+        }
+        self.keep(&gets.keep, said)?;
         Ok(at)
+    }
+
+    /// Users become addresses.
+    fn addressed(&self, expected: &watchers::Expected) -> watchers::Expected {
+        let mut expected = expected.clone();
+        for [user, ..] in &mut expected.who {
+            let known = match user.as_str() {
+                ANONYMOUS => "sip:anonymous@anonymous.invalid",
+                user => self.kept.get(user).map_or(user, String::as_str),
+            };
+            *user = known.to_owned();
+        }
+        expected
     }
 
     fn quiet(&mut self, who: Option<usize>, until: &Moment) -> Result<u64, String> {
@@ -288,11 +324,11 @@ impl Run<'_, '_> {
     fn keep(
         &mut self,
         keep: &BTreeMap<String, String>,
-        message: &Message<'_>,
+        said: impl Fn(&str) -> Option<String>,
     ) -> Result<(), String> {
         for (name, field) in keep {
-            let value = matching::value(message, field)
-                .ok_or_else(|| format!("{field} is not there to be kept as {name}"))?;
+            let value =
+                said(field).ok_or_else(|| format!("{field} is not there to be kept as {name}"))?;
             self.kept.insert(name.clone(), value);
         }
         Ok(())
@@ -312,6 +348,7 @@ impl Run<'_, '_> {
                     format!("{} sends {method} {to}", name(sends.who))
                 }
             },
+            Deed::Asks(asks) => format!("{} asks {} {}", name(asks.who), asks.method, asks.target),
             Deed::Gets(gets) => format!("{} gets {}", name(gets.who), gets.method),
             Deed::Quiet { who, .. } => format!("quiet at {}", who.map_or("everybody", name)),
             Deed::Waits(_) => "time passes".to_owned(),

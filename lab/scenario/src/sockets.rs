@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ladder::{Arrival, Trace};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -11,6 +11,7 @@ use sip::framing::{Frame, Framer};
 
 use crate::driver::{Driver, Place, Received, Transport};
 use crate::flow::{Flow, SERVER};
+use crate::http::{Asked, Told};
 
 /// How long anything that has to come may take: far longer than it takes, so that a busy machine is no failure.
 const PATIENCE: u64 = 20_000_000;
@@ -26,6 +27,8 @@ enum Wire {
 pub struct Sockets {
     begun: Instant,
     server: SocketAddr,
+    /// Where its documents are: address and path of the root.
+    documents: Option<(SocketAddr, String)>,
     identities: Box<dyn Fn(&str) -> String + Send>,
     wires: Vec<(Wire, Place)>,
     ready: VecDeque<Received>,
@@ -56,6 +59,7 @@ impl Sockets {
         Ok(Self {
             begun: now(),
             server,
+            documents: None,
             identities: Box::new(identities),
             wires,
             ready: VecDeque::new(),
@@ -64,6 +68,13 @@ impl Sockets {
             actors,
             tokens: 0,
         })
+    }
+
+    /// The same, and the root below which the server has documents.
+    #[must_use]
+    pub fn with_documents(mut self, address: SocketAddr, root: &str) -> Self {
+        self.documents = Some((address, root.to_owned()));
+        self
     }
 
     fn read(&mut self, actor: usize) -> Result<(), String> {
@@ -218,6 +229,22 @@ impl Driver for Sockets {
         }
     }
 
+    fn ask(&mut self, actor: usize, asked: &Asked) -> Result<(u64, Told), String> {
+        let (address, root) =
+            (self.documents.clone()).ok_or("it is not known where the server has documents")?;
+        let bytes = asked.write(&address.to_string(), &root);
+        let (there, here) = (self.actors[actor], self.server_actor);
+        let at = self.now();
+        self.trace
+            .message(at, (there, here), "http", &bytes, Arrival::Unknown);
+        let came = exchange(address, &bytes)
+            .map_err(|error| format!("{} {}: {error}", asked.method, asked.target))?;
+        let at = self.now();
+        self.trace
+            .message(at, (here, there), "http", &came, Arrival::Unknown);
+        Ok((at, Told::read(&came)?))
+    }
+
     fn patience(&self) -> u64 {
         PATIENCE
     }
@@ -225,6 +252,17 @@ impl Driver for Sockets {
     fn trace(&mut self) -> &mut Trace {
         &mut self.trace
     }
+}
+
+/// One request on a connection of its own, and all that comes until it ends.
+fn exchange(server: SocketAddr, request: &[u8]) -> std::io::Result<Vec<u8>> {
+    let patience = Duration::from_micros(PATIENCE);
+    let mut stream = TcpStream::connect_timeout(&server, patience)?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.write_all(request)?;
+    let mut came = Vec::new();
+    stream.take(BYTES_MAX as u64).read_to_end(&mut came)?;
+    Ok(came)
 }
 
 #[allow(

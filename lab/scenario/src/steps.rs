@@ -4,15 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use toml::de::DeValue;
 
-use crate::flow::{Body, Deed, Flow, Gets, Moment, Request, Sends, Step, Window};
+use crate::flow::{Asks, Body, Deed, Flow, Gets, Moment, Request, Sends, Step, Window};
 use crate::matching::{Document, Expected, Fields, placeholders};
 use crate::reading::{Problem, Source, Table, Value, integer, text};
+use crate::watchers;
 
 /// What a step may say, and what each kind of it.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 19] = [
     "name", "who", "sends", "in", "with", "service", "raw", "answer", "gets", "fields", "document",
-    "when", "keep", "quiet", "waits", "note",
+    "when", "keep", "quiet", "waits", "note", "asks", "rules", "watchers",
 ];
+/// The things of which a step does one.
+const DEEDS: [&str; 5] = ["sends", "asks", "gets", "quiet", "waits"];
+/// RFC 5025 §3.2.1.
+const HANDLINGS: [&str; 4] = ["allow", "polite-block", "confirm", "block"];
+
+/// A watcher who does not say who she is.
+pub(crate) const ANONYMOUS: &str = "anonymous";
 
 struct Steps<'t, 'f> {
     source: Source<'t>,
@@ -35,7 +43,7 @@ pub(crate) fn read(top: &Table<'_>, flow: &Flow) -> Result<Vec<Step>, Problem> {
     let missing = || {
         top.source.problem(
             0,
-            "no steps; [[step]] with who and sends, gets, quiet or waits would be right",
+            "no steps; [[step]] with who and sends, asks, gets, quiet or waits would be right",
         )
     };
     let value = top.get("step").ok_or_else(missing)?;
@@ -54,19 +62,25 @@ impl<'t> Steps<'t, '_> {
                 .problem(begin, "step: a table [[step]] would be right"));
         };
         let table = Table::new(self.source, begin, table, &KEYS)?;
-        let deeds: Vec<&str> = ["sends", "gets", "quiet", "waits"]
+        let deeds: Vec<&str> = DEEDS
             .into_iter()
             .filter(|key| table.get(key).is_some())
             .collect();
         let allowed: &[&str] = match deeds.as_slice() {
             ["sends"] => &["who", "in", "with", "service", "raw", "answer", "keep"],
-            ["gets"] => &["who", "fields", "document", "when", "keep"],
+            ["asks"] => &["who", "with", "rules", "raw", "answer", "keep"],
+            ["gets"] => &["who", "fields", "document", "watchers", "when", "keep"],
             ["quiet"] => &["who"],
             ["waits"] => &[],
-            _ => return Err(self.source.problem(
-                begin,
-                "a step does one thing; exactly one of sends, gets, quiet, waits would be right",
-            )),
+            _ => {
+                return Err(self.source.problem(
+                    begin,
+                    format!(
+                        "a step does one thing; exactly one of {} would be right",
+                        DEEDS.join(", ")
+                    ),
+                ));
+            }
         };
         for key in KEYS.iter().filter(|key| {
             !["name", "note"].contains(key) && !deeds.contains(key) && !allowed.contains(key)
@@ -84,6 +98,7 @@ impl<'t> Steps<'t, '_> {
         }
         let deed = match deeds.as_slice() {
             ["sends"] => Deed::Sends(self.sends(&table)?),
+            ["asks"] => Deed::Asks(self.asks(&table)?),
             ["gets"] => Deed::Gets(self.gets(&table)?),
             ["quiet"] => Deed::Quiet {
                 who: if table.get("who").is_some() {
@@ -162,12 +177,37 @@ impl<'t> Steps<'t, '_> {
         })
     }
 
+    fn asks(&mut self, table: &Table<'t>) -> Result<Asks, Problem> {
+        let who = self.who(table)?;
+        let words = table.required("asks", "\"GET pres-rules/users/{alice}/index\"")?;
+        let (method, target) = words.split_once(' ').ok_or_else(|| {
+            self.at(
+                table,
+                "asks",
+                "a method and what is below the XCAP root, like \"GET pres-rules/users/{alice}/index\", would be right",
+            )
+        })?;
+        if let Some(value) = table.get("asks") {
+            self.braces(value, target)?;
+        }
+        Ok(Asks {
+            who,
+            method: method.to_owned(),
+            target: target.to_owned(),
+            with: self.with(table)?,
+            body: self.body(table)?,
+            answer: self.fields(table, "answer")?,
+            keep: self.keep(table)?,
+        })
+    }
+
     fn gets(&mut self, table: &Table<'t>) -> Result<Gets, Problem> {
         Ok(Gets {
             who: self.who(table)?,
             method: table.required("gets", "\"NOTIFY\"")?.to_owned(),
             fields: self.fields(table, "fields")?,
             document: self.document(table)?,
+            watchers: self.watchers(table)?,
             when: self.window(table)?,
             keep: self.keep(table)?,
         })
@@ -261,6 +301,9 @@ impl<'t> Steps<'t, '_> {
 
     fn body(&self, table: &Table<'t>) -> Result<Body, Problem> {
         let service = self.parts(table, "service", &["id", "basic", "note"], &["contact"])?;
+        if table.get("rules").is_some() {
+            return self.rules(table);
+        }
         let raw = self.parts(table, "raw", &["type", "text"], &[])?;
         let of = |parts: &BTreeMap<&str, &str>, key: &str| {
             parts.get(key).copied().unwrap_or_default().to_owned()
@@ -281,6 +324,69 @@ impl<'t> Steps<'t, '_> {
                 Err(self.at(table, "raw", "service or raw, one of them would be right"))
             }
         }
+    }
+
+    /// `rules = { bob = "allow", carol = "block" }`.
+    fn rules(&self, table: &Table<'t>) -> Result<Body, Problem> {
+        let mut rules = Vec::new();
+        for (user, value) in self.inner(table, "rules")? {
+            let handling = text(self.source, user, value)?;
+            if !self.kept.contains(user) || !HANDLINGS.contains(&handling) {
+                return Err(self.source.problem(
+                    value.span().start,
+                    format!(
+                        "{user} = {handling:?}; a user of this flow, and one of {}, would be right",
+                        HANDLINGS.join(", ")
+                    ),
+                ));
+            }
+            rules.push((user.to_owned(), handling.to_owned()));
+        }
+        if table.get("raw").is_some() {
+            return Err(self.at(table, "raw", "rules or raw, one of them would be right"));
+        }
+        Ok(Body::Rules(rules))
+    }
+
+    /// `watchers = { state = "full", version = 0, who = ["bob pending subscribe"] }`.
+    fn watchers(&self, table: &Table<'t>) -> Result<Option<watchers::Expected>, Problem> {
+        let Some(value) = table.get("watchers") else {
+            return Ok(None);
+        };
+        let wrong = || {
+            self.at(
+                table,
+                "watchers",
+                "{ state = \"full\", version = 0, who = [\"bob pending subscribe\"] } would be right; state is full or partial, who may be nobody",
+            )
+        };
+        let DeValue::Table(inner) = value.get_ref() else {
+            return Err(wrong());
+        };
+        let known = ["state", "version", "who"];
+        let inner = Table::new(self.source, value.span().start, inner, &known)?;
+        let mut who = Vec::new();
+        for one in inner.texts("who")? {
+            let words: Vec<&str> = one.split_whitespace().collect();
+            let [user, status, event] = words.as_slice() else {
+                return Err(wrong());
+            };
+            if *user != ANONYMOUS && !self.kept.contains(*user) {
+                return Err(wrong());
+            }
+            who.push([user, status, event].map(|word| (*word).to_owned()));
+        }
+        let version = inner.get("version").map(|_| inner.number("version", 0));
+        Ok(Some(watchers::Expected {
+            is_full: match inner.text("state")? {
+                None => None,
+                Some("full") => Some(true),
+                Some("partial") => Some(false),
+                Some(_) => return Err(wrong()),
+            },
+            version: version.transpose()?.map(u64::from),
+            who,
+        }))
     }
 
     fn fields(&self, table: &Table<'t>, key: &str) -> Result<Fields, Problem> {

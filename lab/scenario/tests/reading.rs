@@ -127,7 +127,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "gets   =",
         "waits = \"1 s\"\ngets =",
-        "x.toml:11: a step does one thing; exactly one of sends, gets, quiet, waits would be right",
+        "x.toml:11: a step does one thing; exactly one of sends, asks, gets, quiet, waits would be right",
     ),
     (
         "after watch",
@@ -150,6 +150,66 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "x.toml:15: document: \"neutral\", \"nothing\", ",
     ),
 ];
+
+/// The same of what goes by HTTP, and of what is said of watchers.
+#[test]
+fn a_mistake_about_documents_is_named_too() {
+    let step = |words: &str| {
+        let text = format!("{FLOW}\n[[step]]\nwho = \"source\"\n{words}\n");
+        read("x.toml", &text)
+            .err()
+            .map_or_else(String::new, |problem| problem.to_string())
+    };
+    for (words, expected) in [
+        (
+            "asks = \"PUT pres-rules/users/{alice}/index\"\nrules = { bob = \"allow\" }\nanswer = { status = 201 }",
+            "",
+        ),
+        (
+            "asks = \"GET\"\nanswer = { status = 200 }",
+            "x.toml:19: asks: a method and what is below the XCAP root",
+        ),
+        (
+            "asks = \"GET x/users/{zoe}/index\"\nanswer = { status = 200 }",
+            "x.toml:19: {zoe} is not known here; one of ",
+        ),
+        (
+            "asks = \"GET x\"\nanswer = { ETag = true }",
+            "x.toml:20: answer: an answer without status; ",
+        ),
+        (
+            "asks = \"PUT x\"\nrules = { bob = \"perhaps\" }\nanswer = { status = 200 }",
+            "x.toml:20: bob = \"perhaps\"; a user of this flow, and one of allow, ",
+        ),
+        (
+            "asks = \"PUT x\"\nrules = {}\nraw = { type = \"a\", text = \"b\" }\nanswer = { status = 200 }",
+            "x.toml:21: raw: rules or raw, one of them would be right",
+        ),
+        (
+            "gets = \"NOTIFY\"\nrules = {}",
+            "x.toml:20: rules does not go with gets; ",
+        ),
+        (
+            "gets = \"NOTIFY\"\nwatchers = { who = [\"bob pending\"] }",
+            "x.toml:20: watchers: { state = \"full\", version = 0, ",
+        ),
+        (
+            "gets = \"NOTIFY\"\nwatchers = { state = \"half\" }",
+            "x.toml:20: watchers: { state = \"full\", version = 0, ",
+        ),
+        (
+            "gets = \"NOTIFY\"\nwatchers = { whom = [] }",
+            "x.toml:20: whom: no such key; who is meant?",
+        ),
+    ] {
+        let said = step(words);
+        let fits = match expected {
+            "" => said.is_empty(),
+            expected => said.starts_with(expected),
+        };
+        assert!(fits, "{words}: {said}");
+    }
+}
 
 #[test]
 fn a_mistake_is_named_with_its_line_and_what_would_be_right() {

@@ -52,6 +52,8 @@ pub enum Breakage {
     Misjudges,
     /// A client that was refused does nothing any more.
     GivesUp,
+    /// Lists that change are not told to shards that have a copy.
+    KeepsListsForItself,
 }
 
 /// What it takes to be broken.
@@ -135,7 +137,7 @@ impl Broken {
                 let body = spoil_watchers(self.how, &send.body);
                 send = with_body(&send, &head, body);
             }
-            Breakage::TellsEverybody if is_notify => {
+            Breakage::TellsEverybody if is_notify && !is_winfo => {
                 if let Some(view) = view.filter(|_| !send.body.is_empty()) {
                     send = with_body(&send, &head, view);
                 }

@@ -32,6 +32,8 @@ pub struct Plan {
     pub handling: Handling,
     /// Whether the server's Contact is a name instead of an address.
     pub named: bool,
+    /// Whether everybody's rules are by lists that somebody else keeps, who may be another shard's.
+    pub listed: bool,
     /// Users with an agent each: which presentity they are, and whether they speak TCP.
     pub people: Vec<(u8, bool)>,
     /// Peers that follow a script.
@@ -335,6 +337,8 @@ impl Plan {
                 Handling::PoliteBlock,
             ][random.below(4) as usize],
             named: random.below(3) == 0,
+            // By chance of its own, so that what else happens is what it was.
+            listed: Random::new(seed ^ 0x4826_5025).below(3) == 0,
             people,
             odds: 1 + random.below(3) as u8,
             operations: Vec::new(),

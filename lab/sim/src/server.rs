@@ -7,8 +7,12 @@ use std::time::Duration;
 use machine::settings::Settings;
 use machine::{DocumentName, DocumentWrite, StoredDocument};
 use machine::{Instant, Key, Now, Partitioner, Random, Wall};
-use shard::{Dispatch, Shard, Start};
+use shard::{Dispatch, Shard, Start, Table};
 use store::{Memory, Observer, Store, StoreError};
+
+use crate::document::user;
+use crate::plan::USERS;
+use crate::rules::document_by_lists;
 
 /// The wall clock when the world begins: some day of 2026.
 const WALL_MS: u64 = 1_790_000_000_000;
@@ -85,9 +89,24 @@ pub(crate) struct Server {
     hash_key: [u8; 16],
 }
 
+fn rules_by_lists(number: u8) -> (DocumentName, StoredDocument) {
+    let presentity = user(number);
+    let name = DocumentName {
+        owner: Some(presentity.as_str().into()),
+        auid: xdm::usages::PRES_RULES.auid.into(),
+        path: "index".into(),
+    };
+    let content = StoredDocument {
+        text: document_by_lists(&presentity).into(),
+        tag: "by-lists".into(),
+        modified: Wall::from_millis(WALL_MS),
+    };
+    (name, content)
+}
+
 impl Server {
-    /// A machine whose process has not been started.
-    pub(crate) fn new(seed: u64) -> Self {
+    /// A machine whose process has not been started. `listed`: rules by lists are on its disk already.
+    pub(crate) fn new(seed: u64, listed: bool) -> Self {
         let mut random = Random::new(seed ^ 0x5e17_e17e_5e17);
         let mut hash_key = [0; 16];
         for half in hash_key.chunks_mut(8) {
@@ -95,7 +114,11 @@ impl Server {
         }
         Self {
             disk: Memory::by_hand(hash_key),
-            documents: BTreeMap::new(),
+            documents: if listed {
+                (0..USERS).map(rules_by_lists).collect()
+            } else {
+                BTreeMap::new()
+            },
             keeping: VecDeque::new(),
             life: None,
             lives: 0,
@@ -169,12 +192,18 @@ impl Server {
         if let Some(why) = unreadable {
             return Err(why);
         }
+        let mut table = Table::default();
         for (name, content) in &self.documents {
+            table.put(name, content);
             let owner = name.owner.as_deref().unwrap_or("global");
             let owner = self.partitioner().partition(owner).shard(shards);
             if let Some(shard) = all.get_mut(usize::from(owner)) {
                 shard.restore_document(name.clone(), content.clone());
             }
+        }
+        let table = Arc::new(table);
+        for shard in &mut all {
+            shard.restore_lists(Arc::clone(&table));
         }
         let durable = Arc::new(Reports::default());
         let store = recovered

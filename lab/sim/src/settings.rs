@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use machine::Limits;
 use machine::settings::{
-    Domain, Expires, Handling, Identity, Listener, Presence, Settings, Transport,
+    Domain, Expires, Handling, Identity, Listener, Presence, Profile, Settings, Transport,
 };
 
 /// Where the server is.
@@ -91,6 +91,13 @@ pub(crate) fn with_needs(settings: &Settings, needs: &scenario::Needs) -> Settin
         publish.max = needs.publish_seconds_max.unwrap_or(publish.max);
         publish.default = publish.default.min(publish.max);
         domain.presence.subscribe_expires_seconds.min = needs.subscribe_seconds_min;
+        if needs.profile == scenario::Profile::Rfc6665 {
+            domain.presence.profile = Profile::Rfc6665;
+            domain.presence.pending_body_is_empty = true;
+        }
+    }
+    if let Some(seconds) = needs.waiting_seconds {
+        settings.limits.waiting_seconds_max = seconds;
     }
     settings
 }

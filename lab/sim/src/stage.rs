@@ -6,10 +6,10 @@ use std::time::Duration;
 use ladder::Trace;
 use machine::settings::Handling;
 use machine::{Instant, Random};
-use scenario::{Driver, Flow, Place, Received, Transport};
+use scenario::{Asked, Driver, Flow, Place, Received, Told, Transport};
 
 use crate::breakage::Breakage;
-use crate::picture::Picture;
+use crate::picture::{Picture, Way};
 use crate::plan::Plan;
 use crate::settings::{address, with_needs};
 use crate::world::World;
@@ -59,6 +59,7 @@ impl Stage {
             interval_ms: 0,
             handling,
             named: false,
+            listed: false,
             people: Vec::new(),
             odds: 0,
             operations: Vec::new(),
@@ -123,6 +124,18 @@ impl Driver for Stage {
                 bytes: bytes.to_vec(),
             }
         }))
+    }
+
+    fn ask(&mut self, actor: usize, asked: &Asked) -> Result<(u64, Told), String> {
+        let now = self.world.at;
+        let bytes = asked.write("example.com", "/xcap-root");
+        self.world
+            .draw_message(Way::Up(actor), "http", &bytes, &[now]);
+        let told = self.world.ask(asked);
+        let now = self.world.at;
+        self.world
+            .draw_message(Way::Down(actor), "http", &told.write(), &[now]);
+        Ok((now.as_micros(), told))
     }
 
     fn patience(&self) -> u64 {

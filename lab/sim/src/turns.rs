@@ -89,9 +89,13 @@ impl World {
             }
             Output::Send(send) => self.leave(shard, send),
             Output::Keep(write) => self.keep(write),
+            Output::Tell(to, told) => self.tell(shard, to, told),
             Output::Answered(answer) => {
                 self.note(|| format!("  shard {shard}: document {}", answer.status));
+                self.answered(answer);
             }
+            // Nobody asks here.
+            Output::Explained(..) => {}
             Output::Resolve(name) => {
                 let Some(life) = self.server.life.as_ref().map(|life| life.number) else {
                     return;
@@ -421,6 +425,7 @@ impl World {
             )
         });
         self.draw(PointKind::Down, true, || "has stopped".to_owned());
+        self.learn_documents();
         self.tally.stops += 1;
         self.witness.stopped(self.at, hasty);
         self.close_all_connections();

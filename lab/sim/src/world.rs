@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use machine::settings::{Handling, Settings};
 use machine::{Instant, Random};
-use shard::{ConnectionId, Flow, Undeliverable};
+use shard::{ConnectionId, Flow, Told, Undeliverable};
 
 use crate::breakage::{Breakage, Broken};
 use crate::document::user;
@@ -42,6 +42,13 @@ pub(crate) enum Event {
         shard: u16,
         flow: Flow,
         bytes: Arc<[u8]>,
+    },
+    /// What another shard says comes out of a shard's mailbox.
+    ToldShard {
+        life: u32,
+        from: u16,
+        shard: u16,
+        told: Told,
     },
     /// Bytes arrive at a peer.
     ToPeer {
@@ -150,6 +157,8 @@ pub struct World {
     pub(crate) odds: Vec<Odd>,
     /// Peers that somebody outside plays; they come after all others.
     pub(crate) guests: Vec<Guest>,
+    /// What the newest request of one of them for a document was answered.
+    pub(crate) told: Option<shard::DocumentAnswer>,
     pub(crate) links: Vec<Link>,
     pub(crate) connections: BTreeMap<u64, Connection>,
     /// How many connections there were.
@@ -197,11 +206,12 @@ impl World {
             at: Instant::from_micros(1_000_000),
             queue: BinaryHeap::new(),
             order: 0,
-            server: Server::new(plan.seed),
+            server: Server::new(plan.seed, plan.listed),
             settings,
             people,
             odds,
             guests: Vec::new(),
+            told: None,
             links,
             connections: BTreeMap::new(),
             opened: 0,
@@ -305,6 +315,8 @@ impl World {
             }
             self.advance(self.at + STILL);
         }
+        // Whoever should have been told: what is on the disk holds.
+        self.learn_documents();
         let standings: Vec<_> = self.people.iter().map(Person::standing).collect();
         self.witness.tell(self.at, &Happening::Calm(&standings));
     }
@@ -525,6 +537,12 @@ impl World {
                 self.shard_durable(shard, sequence);
             }
             Event::Kept { life } if self.is_alive(life) => self.document_kept(),
+            Event::ToldShard {
+                life,
+                from,
+                shard,
+                told,
+            } if self.is_alive(life) => self.shard_told(from, shard, told),
             Event::Resolved { life, shard, name } if self.is_alive(life) => {
                 self.shard_resolved(shard, &name);
             }

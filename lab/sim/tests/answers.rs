@@ -63,6 +63,7 @@ fn tell(operations: Vec<(u64, Operation)>) -> Outcome {
         interval_ms: 0,
         handling: Handling::Allow,
         named: false,
+        listed: false,
         people: vec![(0, false), (1, true)],
         odds: 1,
         operations,

@@ -6,7 +6,7 @@ use sim::{Breakage, Plan, checkers, run, shrink};
 const SEEDS: u64 = 60;
 
 /// Every way to be broken.
-const BREAKAGES: [Breakage; 19] = [
+const BREAKAGES: [Breakage; 20] = [
     Breakage::ForgetsPublications,
     Breakage::ForgetsSubscriptions,
     Breakage::SendsBeforeCommit,
@@ -26,6 +26,7 @@ const BREAKAGES: [Breakage; 19] = [
     Breakage::GivesUp,
     Breakage::HidesAWatcher,
     Breakage::CountsWatchersByTwos,
+    Breakage::KeepsListsForItself,
 ];
 
 /// Whose promise that breaks.
@@ -48,7 +49,7 @@ const fn checker_of(breakage: Breakage) -> &'static str {
         Breakage::LeavesUnanswered => "transactions",
         Breakage::KeepsEverything => "gone",
         Breakage::Misjudges => "judgement",
-        Breakage::GivesUp => "recovery",
+        Breakage::GivesUp | Breakage::KeepsListsForItself => "recovery",
         Breakage::HidesAWatcher | Breakage::CountsWatchersByTwos => "watchers",
     }
 }
@@ -92,6 +93,11 @@ fn a_refusal_for_another_reason() {
 #[test]
 fn a_forgotten_publication() {
     is_caught(Breakage::ForgetsPublications);
+}
+
+#[test]
+fn a_list_that_changes_and_is_not_told() {
+    is_caught(Breakage::KeepsListsForItself);
 }
 
 #[test]

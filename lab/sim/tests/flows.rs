@@ -61,40 +61,79 @@ fn the_documentation_shows_what_a_run_draws() {
     assert_eq!(there, drawn, "every file in docs/flows is drawn by a run");
 }
 
+/// A flow, a way to break the server, and what is said then.
+const BROKEN: &[(&str, Breakage, &str)] = &[
+    ("PS-1.0-int-M-0100", Breakage::SkipsWatchers, "is not there"),
+    (
+        "PS-1.0-int-M-0100",
+        Breakage::CountsBackwards,
+        "RFC 3261 §12.2.1.1",
+    ),
+    (
+        "PS-1.0-int-M-0100",
+        Breakage::TellsOldStates,
+        "was expected",
+    ),
+    ("PS-1.0-int-M-0100", Breakage::ActsTwice, "the same request"),
+    (
+        "PS-1.0-int-M-0100",
+        Breakage::LeavesUnanswered,
+        "no answer came in 5 s",
+    ),
+    (
+        "PS-1.0-int-M-0110",
+        Breakage::ForgetsTheTime,
+        "and came after 7.00",
+    ),
+    (
+        "PS-1.0-int-M-0120",
+        Breakage::EndsTwice,
+        "was another request's",
+    ),
+    ("PS-1.0-int-M-0130", Breakage::Misjudges, "\"603\" came"),
+    (
+        "PS-1.0-int-M-0130-blocked",
+        Breakage::EndsTwice,
+        "was another request's",
+    ),
+    // Nothing is to come, and something does.
+    (
+        "PS-1.0-int-M-0140",
+        Breakage::ReassuresPolitely,
+        "was another request's",
+    ),
+    (
+        "PS-1.0-int-M-0140",
+        Breakage::TellsEverybody,
+        "that was kept as nobody was expected",
+    ),
+    (
+        "PS-1.0-int-M-0140-changed",
+        Breakage::TellsEverybody,
+        "that was kept as nobody was expected",
+    ),
+    (
+        "PS-1.0-int-M-0150",
+        Breakage::TellsWhoWaits,
+        "a document that says nothing of anybody was expected",
+    ),
+    (
+        "PS-1.0-int-M-0150",
+        Breakage::HidesAWatcher,
+        "watchers: [\"sip:bob@example.com pending subscribe\"] was expected, [] came",
+    ),
+    (
+        "PS-1.0-int-M-0150",
+        Breakage::CountsWatchersByTwos,
+        "its version is 2, 1 would be next",
+    ),
+];
+
 /// A description that a broken server satisfies describes nothing. The failure says where, and shows what happened.
 #[test]
 fn a_broken_server_does_not_follow_the_flows() {
     let flows = builtin().unwrap_or_else(|problem| panic!("{problem}"));
-    let cases = [
-        ("PS-1.0-int-M-0100", Breakage::SkipsWatchers, "is not there"),
-        (
-            "PS-1.0-int-M-0100",
-            Breakage::CountsBackwards,
-            "RFC 3261 §12.2.1.1",
-        ),
-        (
-            "PS-1.0-int-M-0100",
-            Breakage::TellsOldStates,
-            "was expected",
-        ),
-        ("PS-1.0-int-M-0100", Breakage::ActsTwice, "the same request"),
-        (
-            "PS-1.0-int-M-0100",
-            Breakage::LeavesUnanswered,
-            "no answer came in 5 s",
-        ),
-        (
-            "PS-1.0-int-M-0110",
-            Breakage::ForgetsTheTime,
-            "and came after 7.00",
-        ),
-        (
-            "PS-1.0-int-M-0120",
-            Breakage::EndsTwice,
-            "was another request's",
-        ),
-    ];
-    for (id, breakage, why) in cases {
+    for (id, breakage, why) in BROKEN.iter().copied() {
         let flow = flows.iter().find(|flow| flow.id == id).expect("the flow");
         let failed = (1..=8).find_map(|seed| {
             run(
@@ -115,6 +154,89 @@ fn a_broken_server_does_not_follow_the_flows() {
             text.contains("      time   ") && text.contains("-- SUBSCRIBE"),
             "the ladder is shown: {text}"
         );
+    }
+}
+
+const BLOCKED: &str = "PS-1.0-int-M-0130-blocked.toml";
+const PENDING: &str = "PS-1.0-int-M-0150.toml";
+const REJECTED: &str = "PS-1.0-int-M-0150-rejected.toml";
+
+/// A flow, an expectation in it, another that is not met, and what is said then.
+const UNMET: &[(&str, &str, &str, &str)] = &[
+    // Quiet is expected of somebody who is told something.
+    (
+        BLOCKED,
+        "gets     = \"NOTIFY\"\nwhen     = \"0 s .. 1 s after blocked\"\nfields   = { Subscription-State = \"terminated\", \
+             \"Subscription-State;reason\" = \"rejected\", \"Subscription-State;retry-after\" = false }\ndocument = \"nothing\"",
+        "quiet = \"0.2 s\"",
+        "nothing was expected, but there came\nNOTIFY",
+    ),
+    // And a NOTIFY of somebody who is told nothing.
+    (
+        BLOCKED,
+        "who   = \"watcher\"\nquiet = \"0.2 s\"",
+        "who = \"watcher\"\ngets = \"NOTIFY\"",
+        "no NOTIFY came to watcher",
+    ),
+    (
+        BLOCKED,
+        "rules  = { bob = \"block\", carol = \"allow\" }",
+        "rules  = { bob = \"allow\", carol = \"allow\" }",
+        "status: \"403\" was expected, \"200\" came",
+    ),
+    (
+        BLOCKED,
+        "carol terminated rejected",
+        "carol terminated timeout",
+        "watchers: [\"sip:carol@example.com terminated timeout\"] was expected",
+    ),
+    (
+        PENDING,
+        "state = \"partial\", version = 1",
+        "state = \"full\", version = 1",
+        "state full was expected, partial came",
+    ),
+    (
+        PENDING,
+        "{ status = 202, Expires = \"<= 600\" }",
+        "{ status = 200, Expires = \"<= 600\" }",
+        "status: \"200\" was expected, \"202\" came",
+    ),
+    (
+        PENDING,
+        "body = \"bob\"",
+        "body = \"carol\"",
+        "body: \"carol\" was expected, \"bob\" came",
+    ),
+    (
+        REJECTED,
+        "with   = { If-None-Match = \"*\" }\nrules  = { bob = \"allow\", carol = \"allow\" }",
+        "rules  = { bob = \"allow\", carol = \"allow\" }",
+        "status: \"412\" was expected, \"200\" came",
+    ),
+    (
+        REJECTED,
+        "answer = { status = 412 }\n\n[[step]]\nquiet",
+        "answer = { status = 412, error = \"no-parent\" }\n\n[[step]]\nquiet",
+        "error: \"no-parent\" was expected, nothing came",
+    ),
+];
+
+/// Quiet that is not, a NOTIFY that does not come, another status, other watchers: each has to fail, with its reason.
+#[test]
+fn an_expectation_that_is_not_met_fails() {
+    let text = |name: &str| {
+        let found = scenario::FLOWS.iter().find(|(file, _)| *file == name);
+        found.expect("the flow").1
+    };
+    for (file, of, by, why) in UNMET.iter().copied() {
+        let text = text(file);
+        assert!(text.contains(of), "{file}: {of}");
+        let changed = text.replacen(of, by, 1);
+        let flow = scenario::read(file, &changed).unwrap_or_else(|problem| panic!("{problem}"));
+        let failure = run(&flow, &mut Stage::new(&flow, Transport::Udp, 2));
+        let failure = failure.expect_err(by);
+        assert!(failure.what.contains(why), "{by}: {}", failure.what);
     }
 }
 

@@ -6,12 +6,16 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
+#[path = "../../../lab/peers/src/skipped.rs"]
+mod skipped;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use documents::schema::usages::{CONTENT, GLOBALS, LISTS, RULESET, SERVICES};
 use documents::schema::{Declared, check};
+use skipped::{has_to_be_there, skipped, this_test};
 use xml::{Bounds, Element, read};
 
 const PREFIXES: &str = "xmlns:cp='urn:ietf:params:xml:ns:common-policy' xmlns:o='urn:oma:xml:xdm:common-policy' \
@@ -138,12 +142,16 @@ fn what_is_wrong_is_named_with_its_place() {
 
 fn standards() -> Option<PathBuf> {
     let standards = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/standards");
-    let found = standards.join("schemas/drivers/xdm.xsd").is_file()
-        && Command::new("xmllint").arg("--version").output().is_ok();
-    if !found {
-        println!("skipped: no xmllint, or no official schemas");
+    if !standards.join("schemas/drivers/xdm.xsd").is_file() {
+        skipped(&this_test(), "no official schemas in ../shared/standards");
+        return None;
     }
-    found.then_some(standards)
+    if Command::new("xmllint").arg("--version").output().is_err() {
+        has_to_be_there("xmllint");
+        skipped(&this_test(), "xmllint is not there");
+        return None;
+    }
+    Some(standards)
 }
 
 /// For each document whether it is valid.

@@ -2,11 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../../../lab/peers/src/skipped.rs"]
+mod skipped;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use documents::watcherinfo::{Event, Status, Unreadable, Watcher, WatcherInfo, WatcherList};
 use proptest::prelude::*;
+use skipped::{has_to_be_there, skipped, this_test};
 use xml::Bounds;
 
 fn read(text: &str) -> Result<WatcherInfo, Unreadable> {
@@ -159,12 +163,16 @@ proptest! {
 
 fn standards() -> Option<PathBuf> {
     let standards = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/standards");
-    let found = standards.join("schemas/ietf/watcherinfo.xsd").is_file()
-        && Command::new("xmllint").arg("--version").output().is_ok();
-    if !found {
-        println!("skipped: no xmllint, or no official schemas");
+    if !standards.join("schemas/ietf/watcherinfo.xsd").is_file() {
+        skipped(&this_test(), "no official schemas in ../shared/standards");
+        return None;
     }
-    found.then_some(standards)
+    if Command::new("xmllint").arg("--version").output().is_err() {
+        has_to_be_there("xmllint");
+        skipped(&this_test(), "xmllint is not there");
+        return None;
+    }
+    Some(standards)
 }
 
 /// For each document whether the official schema takes it.

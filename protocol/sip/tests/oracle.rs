@@ -2,9 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end so")]
 
+#[path = "../../../lab/peers/src/skipped.rs"]
+mod skipped;
+
 use std::path::PathBuf;
 
 use sip::{Message, Uri};
+use skipped::{skipped, this_test};
 
 /// What becomes of a message.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -94,7 +98,7 @@ fn folder(name: &str) -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    println!("skipped: {name} is not at hand");
+    skipped(&this_test(), &format!("{name} is not at hand"));
     None
 }
 

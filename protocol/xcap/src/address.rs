@@ -19,6 +19,10 @@ pub struct Address {
     pub node: Option<Selector>,
     /// What the node selector says, as it came: for the report of a conflict.
     pub node_text: String,
+    /// The query, as it came, for the same.
+    pub query: String,
+    /// The path of the XCAP root, for the same: `/xcap-root`; empty where addresses are below the root.
+    pub root: String,
 }
 
 /// Below which of the two trees of a usage (RFC 4825 §6.2).
@@ -70,10 +74,7 @@ impl Address {
         query: Option<&str>,
         default: impl Fn(&str) -> Option<&'static str>,
     ) -> Result<Self, Bad> {
-        let (document, node) = match path.split_once("/~~/") {
-            Some((document, node)) => (document, Some(node)),
-            None => (path.strip_suffix("/~~").unwrap_or(path), None),
-        };
+        let (document, node) = separated(path);
         let mut segments = document.split('/').map(decode);
         let mut next = || segments.next().ok_or(Bad::Nowhere)?;
         let auid = next()?;
@@ -110,17 +111,29 @@ impl Address {
             document: segments.join("/"),
             node,
             node_text: node_text.to_owned(),
+            query: query.unwrap_or_default().to_owned(),
+            root: String::new(),
         })
     }
 }
 
 impl Address {
-    /// The address of what the first steps of the node selector lead to, below the root; without steps that is the document.
+    /// The address of what the first steps of the node selector lead to; without steps that is the document. A reference that the address
+    /// of the request resolves (RFC 3986 §4.2).
     pub fn ancestor(&self, steps: usize) -> String {
-        let mut out = match &self.tree {
-            Tree::Global => format!("{}/global/{}", self.auid, self.document),
-            Tree::User(xui) => format!("{}/users/{}/{}", self.auid, escaped(xui), self.document),
+        let mut out = match self.root.as_str() {
+            "" => String::new(),
+            root => format!("{root}/"),
         };
+        let tree = match &self.tree {
+            Tree::Global => "global".to_owned(),
+            Tree::User(xui) => format!("users/{}", escaped(xui)),
+        };
+        out.push_str(&format!("{}/{tree}", self.auid));
+        for segment in self.document.split('/') {
+            out.push('/');
+            out.push_str(&escaped(segment));
+        }
         let (mut quote, mut left) = (None, steps);
         let mut end = 0;
         for (at, byte) in self.node_text.bytes().enumerate() {
@@ -148,9 +161,30 @@ impl Address {
         if let Some(prefix) = self.node_text.get(..end).filter(|_| steps > 0) {
             out.push_str("/~~/");
             out.push_str(prefix);
+            // Its prefixes mean nothing without their bindings.
+            if !self.query.is_empty() {
+                out.push('?');
+                out.push_str(&self.query);
+            }
         }
         out
     }
+}
+
+/// Cuts at the first segment that is `~~`. A tilde may come escaped and is the same (RFC 3986 §6.2.2.2).
+fn separated(path: &str) -> (&str, Option<&str>) {
+    let mut begin = 0;
+    for segment in path.split('/') {
+        let end = begin + segment.len();
+        let is_it = matches!(segment.len(), 2 | 4 | 6)
+            && segment.to_ascii_lowercase().replace("%7e", "~") == "~~";
+        if is_it && begin > 0 {
+            let node = path.get(end + 1..);
+            return (path.get(..begin - 1).unwrap_or_default(), node);
+        }
+        begin = end + 1;
+    }
+    (path, None)
 }
 
 /// What a path segment cannot hold as it is.
@@ -288,6 +322,15 @@ mod tests {
         .unwrap();
         let below = |rest: &str| format!("lists/users/sip:a%2Fb@c/index{rest}");
         assert_eq!(address.ancestor(0), below(""));
+        let rooted = Address {
+            root: "/x/y".to_owned(),
+            query: "xmlns(a=b)".to_owned(),
+            document: "a b/c%d".to_owned(),
+            ..address.clone()
+        };
+        let whole = "/x/y/lists/users/sip:a%2Fb@c/a%20b/c%25d";
+        assert_eq!(rooted.ancestor(0), whole);
+        assert_eq!(rooted.ancestor(1), format!("{whole}/~~/a?xmlns(a=b)"));
         assert_eq!(address.ancestor(1), below("/~~/a"));
         assert_eq!(address.ancestor(2), below("/~~/a/b%5b@n=%22x/y%22%5d"));
         assert_eq!(address.ancestor(3), below("/~~/a/b%5b@n=%22x/y%22%5d/c[1]"));

@@ -228,15 +228,16 @@ impl<'t> Source<'t> {
             return Err(Refused::NoParent(self.nearest_element(&selector.steps)));
         };
         let existing = attribute_of(element, name);
-        let Some(quote) = quote_for(
-            existing.map(|own| own.range_value().start),
-            self.text,
-            value,
-        ) else {
+        let begin = existing.map(|own| own.range_value().start);
+        let Some(quote) = quote_for(begin, self.text, value) else {
             return Err(Refused::NotAttributeValue);
         };
         let edited = match existing {
-            Some(own) => self.replaced(own.range_value(), value),
+            Some(own) => {
+                let inside = own.range_value();
+                let both = inside.start - 1..inside.end + 1;
+                self.replaced(both, &format!("{quote}{value}{quote}"))
+            }
             None => {
                 let written = self
                     .written_name(element, name)
@@ -246,11 +247,12 @@ impl<'t> Source<'t> {
                 self.replaced(at..at, &format!(" {written}={quote}{value}{quote}"))
             }
         };
-        // An attribute that its own step chooses by must not make the step choose another.
+        // An attribute that its own step chooses by must not make the step choose another; and what is called `xmlns` is none.
         let still = match Source::new(&edited) {
             Some(after) => {
                 let elements = after.elements(&selector.steps);
-                matches!(elements.as_slice(), [after] if after.range().start == element.range().start)
+                matches!(elements.as_slice(), [after] if after.range().start == element.range().start
+                    && attribute_of(after, name).is_some())
             }
             None => true,
         };
@@ -394,13 +396,13 @@ fn escaped(text: &str) -> String {
         .replace('"', "&quot;")
 }
 
-/// The quote that a value may stand between: the one that is there already, else one that it does not hold.
+/// The quote that a value may stand between: the one that is there already if the value does not hold it, else one that it does not hold.
 fn quote_for(begin: Option<usize>, text: &str, value: &str) -> Option<char> {
     let there = begin.and_then(|begin| text[..begin].chars().next_back());
     let quote = match there {
-        Some(quote) => quote,
-        None if value.contains('"') => '\'',
-        None => '"',
+        Some(quote) if !value.contains(quote) => quote,
+        _ if value.contains('"') => '\'',
+        _ => '"',
     };
     // RFC 4825 §8.2.1: what XML calls AttValue.
     let references = value.split('&').skip(1);

@@ -205,14 +205,20 @@ fn what_is_no_element_is_no_fragment() {
 }
 
 #[test]
-fn attributes_are_put_between_the_quotes_that_are_there() {
+fn attributes_are_put_between_the_quotes_that_are_there_where_they_can() {
     let source = Source::new(LIST).unwrap();
     let put = |address: &str, value: &str| {
         let insertion = source.put_attribute(&selector(address), value)?;
         Ok((insertion.replaces, insertion.candidates[0].clone()))
     };
     assert_eq!(put("l/x:e/@n", "z"), Ok((true, with("n='b'", "n='z'"))));
-    assert_eq!(put("l/x:e/@n", "it's"), Err(Refused::NotAttributeValue));
+    // Between the others where it holds these, and nowhere where it holds both.
+    assert_eq!(
+        put("l/x:e/@n", "it's"),
+        Ok((true, with("n='b'", "n=\"it's\"")))
+    );
+    // Not an attribute: it could not be read again.
+    assert_eq!(put("l/f/@xmlns", "urn:x"), Err(Refused::CannotInsert));
     assert_eq!(
         put("l/f/@n", "it's &amp; \"so\""),
         Err(Refused::NotAttributeValue)

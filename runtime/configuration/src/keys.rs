@@ -504,6 +504,7 @@ pub(crate) const LIMITS: &[Key] = &[
     bound("xml_depth_max", 8, 256),
     bound("xml_nodes_max", 64, 1_048_576),
     bound("list_entries_max", 1, 1_000_000),
+    bound("lists_of_others_max", 0, 10_000_000),
     bound("view_bytes_max", 1024, 16_777_216),
     bound("watchers_per_document_max", 1, 100_000),
     bound("waiting_seconds_max", 1, 31_536_000),

@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
 use machine::{DocumentName, Key, Partition, Partitioner, StoredDocument};
+use shard::Table;
 use shard::settings::Settings;
 use store::{Identity, Recovered};
 use transport::udp::Port;
@@ -21,6 +22,8 @@ const RESTORE_CHUNK: usize = 256;
 enum Back {
     Objects(Vec<(Key, Vec<Vec<u8>>)>),
     Documents(Vec<(DocumentName, StoredDocument)>),
+    /// Everybody's lists, to find those of other shards that its rules lead to.
+    Lists(Arc<Table>),
     /// That was all.
     End,
 }
@@ -107,14 +110,21 @@ impl Crew {
         shards: u16,
     ) {
         let mut parts: Vec<Vec<_>> = (0..shards).map(|_| Vec::new()).collect();
+        let mut table = Table::default();
         for (name, content) in documents {
+            // One shard has them all.
+            if shards > 1 {
+                table.put(&name, &content);
+            }
             let owner = name.owner.as_deref().unwrap_or("global");
             let shard = partitioner.partition(owner).shard(shards);
             parts[usize::from(shard)].push((name, content));
         }
+        let table = Arc::new(table);
         for (back, part) in self.backs.iter().zip(parts) {
             // A shard that has given up says why by `restored`.
             let _ = back.send(Back::Documents(part));
+            let _ = back.send(Back::Lists(Arc::clone(&table)));
         }
     }
 
@@ -189,6 +199,7 @@ fn restore<E: Engine>(engine: &mut E, backs: &Receiver<Back>) -> Result<(), Stri
                     engine.restore_document(name, content);
                 }
             }
+            Ok(Back::Lists(table)) => engine.restore_lists(table),
             Ok(Back::Objects(chunk)) => {
                 for (key, ops) in chunk {
                     engine

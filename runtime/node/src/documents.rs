@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use documents::common_policy::Ruleset;
-use shard::{DocumentAnswer, DocumentRequest, Explained};
+use shard::{DocumentAnswer, DocumentRequest, Explained, Question};
 use store::documents::Keeper;
 use tokio::sync::oneshot;
 
-use crate::mailbox::{Explain, Mailbox, Notice};
+use crate::mailbox::{Mailbox, Notice};
 use crate::shared::{Shared, lock};
 
 impl Keeper for Shared {
@@ -53,6 +53,36 @@ impl Tickets {
     }
 }
 
+type Explaining = Option<Box<Explained>>;
+
+/// Who waits for which explanation, each on a thread of its own.
+#[derive(Default)]
+pub(crate) struct Questions {
+    next: AtomicU64,
+    waiting: Mutex<BTreeMap<u64, SyncSender<Explaining>>>,
+}
+
+impl Questions {
+    fn draw(&self) -> (u64, Receiver<Explaining>) {
+        let (sender, receiver) = sync_channel(1);
+        let ticket = self.next.fetch_add(1, Ordering::Relaxed);
+        lock(&self.waiting).insert(ticket, sender);
+        (ticket, receiver)
+    }
+
+    fn forget(&self, ticket: u64) {
+        lock(&self.waiting).remove(&ticket);
+    }
+
+    pub(crate) fn answer(&self, ticket: u64, explained: Explaining) {
+        let waiting = lock(&self.waiting).remove(&ticket);
+        if let Some(sender) = waiting {
+            // Who asked may have given up.
+            let _ = sender.try_send(explained);
+        }
+    }
+}
+
 /// Where to ask for documents; may outlive the node, and then there is no answer.
 #[derive(Clone)]
 pub struct Documents(pub(crate) Arc<Shared>);
@@ -70,14 +100,16 @@ impl Documents {
         rules: Option<(String, Ruleset)>,
     ) -> Option<Explained> {
         let mailbox = self.mailbox(Some(&presentity))?;
-        let (reply, explained) = sync_channel(1);
-        mailbox.post(Notice::Explain(Box::new(Explain {
+        let (ticket, explained) = self.0.questions.draw();
+        mailbox.post(Notice::Explain(Box::new(Question {
+            ticket,
             presentity,
             watcher,
             rules,
-            reply,
         })));
-        explained.recv_timeout(EXPLAIN_SECONDS_MAX).ok().flatten()
+        let explained = explained.recv_timeout(EXPLAIN_SECONDS_MAX);
+        self.0.questions.forget(ticket);
+        explained.ok().flatten().map(|explained| *explained)
     }
 
     fn mailbox(&self, owner: Option<&str>) -> Option<&Mailbox> {

@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use documents::common_policy::Ruleset;
 use machine::{Cause, DocumentName, Instant, Key, Now, StoredDocument};
 use shard::settings::Settings;
 use shard::{
-    Counts, Dispatch, DocumentRequest, Explained, Flow, Output, Room, Shard, Start, Undeliverable,
+    Counts, Dispatch, DocumentRequest, Flow, Output, Question, Room, Shard, Start, Table, Told,
+    Undeliverable,
 };
 use sip::Message;
 
@@ -20,16 +20,12 @@ pub(crate) trait Engine: Sized + 'static {
     fn new(start: Start) -> Self;
     fn restore(&mut self, key: Key, ops: Vec<Vec<u8>>) -> Result<(), String>;
     fn restore_document(&mut self, name: DocumentName, content: StoredDocument);
+    fn restore_lists(&mut self, table: Arc<Table>);
     fn restored(&mut self, now: Now);
     fn handle_document(&mut self, now: Now, request: DocumentRequest);
     fn handle_kept(&mut self, now: Now, sequence: u64, outcome: Result<(), String>);
-    fn explain(
-        &mut self,
-        now: Now,
-        presentity: &str,
-        watcher: Option<&str>,
-        instead: Option<(&str, &Ruleset)>,
-    ) -> Option<Explained>;
+    fn handle_told(&mut self, now: Now, from: u16, told: Told);
+    fn handle_explain(&mut self, now: Now, question: Question);
     fn handle_datagram(&mut self, now: Now, flow: &Flow, bytes: &[u8]);
     fn handle_oversized(&mut self, now: Now, flow: &Flow, head: &[u8], status: u16);
     fn handle_durable(&mut self, now: Now, sequence: u64);
@@ -67,6 +63,10 @@ impl Engine for Shard {
         self.restore_document(name, content)
     }
 
+    fn restore_lists(&mut self, table: Arc<Table>) {
+        self.restore_lists(table)
+    }
+
     fn restored(&mut self, now: Now) {
         self.restored(now)
     }
@@ -79,14 +79,12 @@ impl Engine for Shard {
         self.handle_kept(now, sequence, outcome)
     }
 
-    fn explain(
-        &mut self,
-        now: Now,
-        presentity: &str,
-        watcher: Option<&str>,
-        instead: Option<(&str, &Ruleset)>,
-    ) -> Option<Explained> {
-        self.explain(now, presentity, watcher, instead)
+    fn handle_told(&mut self, now: Now, from: u16, told: Told) {
+        self.handle_told(now, from, told)
+    }
+
+    fn handle_explain(&mut self, now: Now, question: Question) {
+        self.handle_explain(now, question)
     }
 
     fn handle_datagram(&mut self, now: Now, flow: &Flow, bytes: &[u8]) {

@@ -6,12 +6,10 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use documents::common_policy::Ruleset;
 use shard::settings::Settings;
-use shard::{DocumentRequest, Explained, Flow, Room, Undeliverable};
+use shard::{DocumentRequest, Flow, Question, Room, Told, Undeliverable};
 use transport::socket::Waker;
 
 use crate::credit::{Credit, Receipt};
@@ -100,24 +98,18 @@ pub(crate) enum Notice {
         sequence: u64,
         outcome: Result<(), String>,
     },
-    Explain(Box<Explain>),
+    /// Another shard says something. No more than one change of each list is on its way, so what waits here is bounded by what rules refer to.
+    Told {
+        from: u16,
+        told: Told,
+    },
+    Explain(Box<Question>),
     Room(Room),
     /// The node wants something done, and to hear (`number`) when the shard is quiet after it.
     Order {
         order: Order,
         number: u64,
     },
-}
-
-/// Somebody wants to know why a watcher sees what she sees.
-#[derive(Debug)]
-pub(crate) struct Explain {
-    pub(crate) presentity: String,
-    /// None: an anonymous one.
-    pub(crate) watcher: Option<String>,
-    /// By these, in place of those that are kept.
-    pub(crate) rules: Option<(String, Ruleset)>,
-    pub(crate) reply: SyncSender<Option<Explained>>,
 }
 
 /// What the node wants of a shard.

@@ -15,7 +15,7 @@ use transport::{Gather, Inbox};
 
 use crate::clock::Clock;
 use crate::credit::Credit;
-use crate::documents::Tickets;
+use crate::documents::{Questions, Tickets};
 use crate::engine::Owner;
 use crate::mailbox::{Content, Mailbox, Notice, Order, Parcel};
 use crate::observer::Observer;
@@ -54,6 +54,7 @@ pub(crate) struct Shared {
     pub(crate) observer: Arc<dyn Observer>,
     failure: watch::Sender<Option<String>>,
     pub(crate) tickets: Tickets,
+    pub(crate) questions: Questions,
     progress: Mutex<Vec<Progress>>,
     progressed: Condvar,
     /// Somebody waits for progress; otherwise nobody reports any.
@@ -83,6 +84,7 @@ impl Shared {
             observer,
             failure,
             tickets: Tickets::default(),
+            questions: Questions::default(),
             progress: Mutex::new(vec![Progress::default(); shards]),
             progressed: Condvar::new(),
             watched: AtomicBool::new(false),

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use documents::common_policy::Ruleset;
 use machine::settings::{Listener, Settings, Transport};
 use machine::{
     Batch, Cause, DocumentName, Instant, Key, Now, Op, Partition, Random, Record, StoredDocument,
 };
 use shard::{
-    Counts, Destination, DocumentRequest, Explained, Flow, Output, Room, Send, Undeliverable,
+    Counts, Destination, DocumentRequest, Flow, Output, Question, Room, Send, Table, Told,
+    Undeliverable,
 };
 use store::Memory;
 use store::documents::MemoryDocuments;
@@ -206,15 +206,11 @@ impl Engine for Fake {
 
     fn handle_kept(&mut self, _: Now, _: u64, _: Result<(), String>) {}
 
-    fn explain(
-        &mut self,
-        _: Now,
-        _: &str,
-        _: Option<&str>,
-        _: Option<(&str, &Ruleset)>,
-    ) -> Option<Explained> {
-        None
-    }
+    fn restore_lists(&mut self, _: Arc<Table>) {}
+
+    fn handle_told(&mut self, _: Now, _: u16, _: Told) {}
+
+    fn handle_explain(&mut self, _: Now, _: Question) {}
 
     fn handle_datagram(&mut self, now: Now, flow: &Flow, bytes: &[u8]) {
         self.now = now;

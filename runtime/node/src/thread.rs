@@ -238,14 +238,8 @@ impl<E: Engine> Thread<E> {
             }
             Notice::Document(request) => self.engine.handle_document(now, *request),
             Notice::Kept { sequence, outcome } => self.engine.handle_kept(now, sequence, outcome),
-            Notice::Explain(asked) => {
-                let rules = asked.rules.as_ref();
-                let rules = rules.map(|(name, ruleset)| (name.as_str(), ruleset));
-                let watcher = asked.watcher.as_deref();
-                let explained = self.engine.explain(now, &asked.presentity, watcher, rules);
-                // Who asked may have given up.
-                let _ = asked.reply.try_send(explained);
-            }
+            Notice::Told { from, told } => self.engine.handle_told(now, from, told),
+            Notice::Explain(question) => self.engine.handle_explain(now, *question),
             Notice::Room(room) => self.engine.handle_room(room),
             Notice::Order { order, number } => {
                 match order {
@@ -331,9 +325,17 @@ impl<E: Engine> Thread<E> {
                         self.streaming.push(send)
                     }
                 },
-                // No request for a document reaches a shard yet.
+                Output::Tell(shard, told) => {
+                    if let Some(mailbox) = self.shared.mailboxes.get(usize::from(shard)) {
+                        let from = self.index;
+                        mailbox.post(Notice::Told { from, told });
+                    }
+                }
                 Output::Keep(write) => self.hands.documents.submit(write),
                 Output::Answered(answer) => self.shared.tickets.answer(answer),
+                Output::Explained(ticket, explained) => {
+                    self.shared.questions.answer(ticket, explained);
+                }
                 Output::Resolve(name) => self.hands.resolver.resolve(self.index, &name),
                 Output::Record(cause, event) => {
                     tally.happened.count(&event);

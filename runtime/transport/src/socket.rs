@@ -188,22 +188,7 @@ impl DatagramSocket {
         if count == 0 {
             return Ok(0);
         }
-        let vectors = vectors.as_mut_ptr();
-        let mut first = 0;
-        for ((header, run), control) in headers.iter_mut().zip(&runs[..count]).zip(&mut controls) {
-            if run.datagrams > 1 {
-                // SAFETY: the first `count` headers are initialised.
-                let header = unsafe { header.assume_init_mut() };
-                let control = control.write(SegmentControl::of(run.bytes as u16));
-                // SAFETY: `first` counts vectors that are initialised, so it lies within the array. Those of a run follow
-                // each other.
-                header.msg_hdr.msg_iov = unsafe { vectors.add(first) }.cast();
-                header.msg_hdr.msg_iovlen = (2 * run.datagrams) as _;
-                header.msg_hdr.msg_control = (&raw mut *control).cast();
-                header.msg_hdr.msg_controllen = size_of::<SegmentControl>() as _;
-            }
-            first += run.datagrams;
-        }
+        couple(&mut headers, &runs[..count], &mut vectors, &mut controls);
         // SAFETY: the first `count` headers are initialised and point into `addresses`, `vectors`, `controls` and the
         // caller's slices, which all outlive the call; sendmmsg reads them and writes only `msg_len` of each header.
         let sent = unsafe {
@@ -257,6 +242,30 @@ impl Run {
             self.ended = bytes < self.bytes;
         }
         fits
+    }
+}
+
+/// Makes trains of runs: one header for all vectors of a run, which follow each other, and where to part them. As many headers are
+/// initialised as there are runs.
+fn couple(
+    headers: &mut [MaybeUninit<libc::mmsghdr>],
+    runs: &[Run],
+    vectors: &mut [MaybeUninit<[libc::iovec; 2]>],
+    controls: &mut [MaybeUninit<SegmentControl>],
+) {
+    let mut rest = vectors;
+    for ((header, run), control) in headers.iter_mut().zip(runs).zip(controls) {
+        let (own, others) = rest.split_at_mut(run.datagrams);
+        rest = others;
+        if run.datagrams > 1 {
+            let control = control.write(SegmentControl::of(run.bytes as u16));
+            // SAFETY: the caller has written a header for each run.
+            let header = unsafe { header.assume_init_mut() };
+            header.msg_hdr.msg_iov = own.as_mut_ptr().cast();
+            header.msg_hdr.msg_iovlen = (2 * run.datagrams) as _;
+            header.msg_hdr.msg_control = (&raw mut *control).cast();
+            header.msg_hdr.msg_controllen = size_of::<SegmentControl>() as _;
+        }
     }
 }
 

@@ -123,6 +123,27 @@ pub fn with_documents(routes: Router, documents: Arc<dyn Documents>) -> Router {
     routes.fallback_service(fallback)
 }
 
+/// The same where whoever reaches the routes is known by that: as `by` she asks.
+pub fn with_documents_as(
+    routes: Router,
+    documents: Arc<dyn Documents>,
+    by: &'static str,
+) -> Router {
+    let handle = move |State(documents): State<Arc<dyn Documents>>, request: Request| async move {
+        match answer(documents.as_ref(), Asker::Known(by), request).await {
+            Ok(response) | Err(response) => response,
+        }
+    };
+    let fallback = Router::new().fallback(handle).with_state(documents);
+    routes.fallback_service(fallback)
+}
+
+/// Who asks: by where she came from, or known already.
+enum Asker {
+    From(SocketAddr),
+    Known(&'static str),
+}
+
 async fn handle(
     State(documents): State<Arc<dyn Documents>>,
     peer: Option<Extension<Peer>>,
@@ -131,14 +152,14 @@ async fn handle(
     let Some(Extension(Peer(peer))) = peer else {
         return problem(500, "Internal Server Error", "a connection from nowhere");
     };
-    match answer(documents.as_ref(), peer, request).await {
+    match answer(documents.as_ref(), Asker::From(peer), request).await {
         Ok(response) | Err(response) => response,
     }
 }
 
 async fn answer(
     documents: &dyn Documents,
-    peer: SocketAddr,
+    asker: Asker,
     request: Request,
 ) -> Result<Response, Response> {
     let (parts, body) = request.into_parts();
@@ -146,24 +167,20 @@ async fn answer(
     let roots = documents.roots();
     let below = roots
         .iter()
-        .filter_map(|root| path.strip_prefix(root.as_str())?.strip_prefix('/'))
-        .min_by_key(|below| below.len());
+        .filter_map(|root| Some((root, path.strip_prefix(root.as_str())?.strip_prefix('/')?)))
+        .min_by_key(|(_, below)| below.len());
     let nothing = || problem(404, "Not Found", &format!("nothing is served at {path}"));
-    let below = below.ok_or_else(nothing)?;
+    let (root, below) = below.ok_or_else(nothing)?;
     let is_ours = |host: &str| is_loopback(host) || documents.is_our_host(host);
     check_origin(&parts.headers, parts.uri.host(), is_ours)
         .map_err(|(status, title, detail)| problem(status, title, detail))?;
-    let method = match parts.method {
-        Method::GET | Method::HEAD => xdm::Method::Get,
-        Method::PUT => xdm::Method::Put,
-        Method::DELETE => xdm::Method::Delete,
-        _ => return Err(allowed("GET, HEAD, PUT, DELETE")),
-    };
+    let method = method_of(&parts.method).ok_or_else(|| allowed("GET, HEAD, PUT, DELETE"))?;
     let address = Address::parse(below, parts.uri.query(), xdm::usages::default_namespace);
-    let address = address.map_err(|bad| match bad {
+    let mut address = address.map_err(|bad| match bad {
         xcap::Bad::Nowhere => problem(404, "Not Found", &bad.to_string()),
         _ => problem(400, "Bad Request", &bad.to_string()),
     })?;
+    address.root.clone_from(root);
     let owner = match &address.tree {
         Tree::Global => None,
         Tree::User(xui) => {
@@ -177,19 +194,24 @@ async fn answer(
             .get(name)
             .and_then(|value| value.to_str().ok())
     };
-    let claim = Claim {
-        peer,
-        method: parts.method.as_str(),
-        target: parts
-            .uri
-            .path_and_query()
-            .map_or("/", |target| target.as_str()),
-        authorization: text(header::AUTHORIZATION),
-        asserted: text(X_3GPP_ASSERTED).or_else(|| text(X_XCAP_ASSERTED)),
-        intended: text(X_3GPP_INTENDED),
-        owner: owner.as_deref(),
+    let by = match asker {
+        Asker::Known(by) => by.to_owned(),
+        Asker::From(peer) => {
+            let claim = Claim {
+                peer,
+                method: parts.method.as_str(),
+                target: parts
+                    .uri
+                    .path_and_query()
+                    .map_or("/", |target| target.as_str()),
+                authorization: text(header::AUTHORIZATION),
+                asserted: text(X_3GPP_ASSERTED).or_else(|| text(X_XCAP_ASSERTED)),
+                intended: text(X_3GPP_INTENDED),
+                owner: owner.as_deref(),
+            };
+            documents.identify(&claim).map_err(unidentified)?
+        }
     };
-    let by = documents.identify(&claim).map_err(unidentified)?;
     let asked = Asked {
         by,
         owner,
@@ -201,6 +223,15 @@ async fn answer(
         body: bounded(body, documents.body_bytes_max()).await?.to_vec(),
     };
     Ok(told(&documents.ask(asked).await))
+}
+
+const fn method_of(method: &Method) -> Option<xdm::Method> {
+    match *method {
+        Method::GET | Method::HEAD => Some(xdm::Method::Get),
+        Method::PUT => Some(xdm::Method::Put),
+        Method::DELETE => Some(xdm::Method::Delete),
+        _ => None,
+    }
 }
 
 /// A page of elsewhere has no business here, nor a name that somebody made to mean this machine (DNS rebinding).

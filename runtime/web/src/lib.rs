@@ -12,7 +12,9 @@ mod socket;
 
 pub use administration::{Administration, Refusal};
 pub use client::{Answer, Call, CallError, Target, call, carry_out};
-pub use documents::{Asked, Claim, Documents, Told, Unidentified, with_documents};
+pub use documents::{
+    Asked, Claim, Documents, Told, Unidentified, with_documents, with_documents_as,
+};
 pub use routes::{admin_routes, api_routes, health_routes, no_routes};
 pub use server::{CONNECTIONS_MAX, Listening, listen, serve};
 pub use socket::{AdminSocket, SOCKET_NAME};

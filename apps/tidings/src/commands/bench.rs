@@ -27,7 +27,7 @@ pub(crate) struct Bench {
     #[arg(long)]
     target_is_mine: bool,
     /// Processes of the target on this machine, for CPU time and memory; their children count too
-    #[arg(long, value_name = "PID", value_delimiter = ',')]
+    #[arg(long, value_name = "PID", value_delimiter = ',', requires = "target")]
     process: Vec<u32>,
     /// By what messages go
     #[arg(long, value_name = "T", default_value = "udp")]

@@ -155,7 +155,7 @@ pub(super) struct NoLists;
 
 impl Lists for NoLists {
     fn holds(&self, _: &str, _: &[String]) -> Listed {
-        Listed::Unavailable("lists are not looked up for rules that are not stored")
+        Listed::Unavailable("lists are not looked up for rules that are not stored".to_owned())
     }
 }
 

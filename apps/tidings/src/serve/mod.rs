@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use configuration::{Commit, Configuration, Origin, Overrides, Problems, Reading, Serves};
 use node::{Clock, Node, Observer, Readiness, StartError};
+use shard::OPERATOR;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use web::{AdminSocket, Listening};
@@ -168,14 +169,10 @@ fn serve(
         observer,
     })
     .map_err(|error| not_started(error, &configuration))?;
-    banner::print(
-        &configuration,
-        &node,
-        &running.http,
-        is_new,
-        clock.monotonic().since(started),
-    );
-    running.begin(node);
+    running.begin(node, |node| {
+        let took = clock.monotonic().since(started);
+        banner::print(&configuration, node, &running.http, is_new, took);
+    });
     let end = runtime.block_on(signals.wait(&running));
     signals.end_at_once_on_second(&runtime);
     let outcome = stop(&running, end, &configuration);
@@ -286,10 +283,11 @@ fn spawn_web(
         runtime.spawn(web::serve(listening, routes));
     }
     if let Some(listener) = socket.take() {
-        runtime.spawn(AdminSocket::serve(
-            listener,
-            web::admin_routes(running.clone()),
-        ));
+        let mut routes = web::admin_routes(running.clone());
+        if running.documents.is_served() {
+            routes = web::with_documents_as(routes, running.documents.clone(), OPERATOR);
+        }
+        runtime.spawn(AdminSocket::serve(listener, routes));
     }
 }
 

@@ -105,8 +105,8 @@ impl Running {
         self.began.is_loopback_only()
     }
 
-    /// The node takes requests.
-    pub(crate) fn begin(&self, node: Node) {
+    /// The node takes requests. Only then is it told: who hears of it asks at once.
+    pub(crate) fn begin(&self, node: Node, tell: impl FnOnce(&Node)) {
         let listeners = node
             .listeners()
             .iter()
@@ -122,6 +122,8 @@ impl Running {
         let _ = self.listeners.set(listeners.collect());
         self.documents.begin(Some(node.documents()));
         *self.node.write().unwrap_or_else(PoisonError::into_inner) = Some(node);
+        let node = self.node.read().unwrap_or_else(PoisonError::into_inner);
+        node.as_ref().map(tell);
         self.systemd.ready();
     }
 

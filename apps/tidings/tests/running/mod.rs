@@ -1,6 +1,9 @@
 //! The program as its users meet it: real processes, in a folder of the test's own.
 #![allow(dead_code, reason = "not every test needs all of it")]
 
+pub(crate) mod http;
+pub(crate) mod xcap;
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

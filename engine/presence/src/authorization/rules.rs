@@ -28,14 +28,14 @@ pub trait Lists {
 }
 
 /// Whether somebody is in a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listed {
-    /// In it.
-    Yes,
+    /// In it: whose list it is, and how it was found.
+    Yes(String),
     /// Not in it.
     No,
     /// Nobody knows, so nobody is meant: why.
-    Unavailable(&'static str),
+    Unavailable(String),
 }
 
 /// A document with rules.
@@ -275,7 +275,7 @@ fn external_list(asking: &Asking<'_>, lists: &[String]) -> Result<String, String
     let mut why = "in no list".to_owned();
     for list in lists {
         match asking.lists.holds(list, asking.identities) {
-            Listed::Yes => return Ok(format!("in {list}")),
+            Listed::Yes(whence) => return Ok(format!("in {list}, {whence}")),
             Listed::No => {}
             Listed::Unavailable(reason) => why = format!("{list}: {reason}"),
         }

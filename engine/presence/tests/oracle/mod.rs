@@ -1,7 +1,12 @@
 //! xmllint with the official schemas, where both are at hand.
 
+#[path = "../../../../lab/peers/src/skipped.rs"]
+mod skipped;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use skipped::{has_to_be_there, skipped, this_test};
 
 pub(crate) struct Oracle {
     schemas: PathBuf,
@@ -18,11 +23,12 @@ pub(crate) fn standards() -> Option<PathBuf> {
 
 pub(crate) fn find() -> Option<Oracle> {
     let Some(standards) = standards() else {
-        println!("skipped: no schemas in ../shared/standards");
+        skipped(&this_test(), "no official schemas in ../shared/standards");
         return None;
     };
     if Command::new("xmllint").arg("--version").output().is_err() {
-        println!("skipped: no xmllint");
+        has_to_be_there("xmllint");
+        skipped(&this_test(), "xmllint is not there");
         return None;
     }
     Some(Oracle {

@@ -12,7 +12,9 @@ use presence::authorization::{Decision, Permissions, Withheld, shown};
 use presence::composition::neutral;
 use xml::Bounds;
 
-use super::{ANONYMOUS, Rules, handling_of, make_canonical};
+use super::references::anchors_of;
+use super::{ANONYMOUS, Effect, Rules, handling_of, make_canonical};
+use crate::outputs::Output;
 use crate::shard::Shard;
 
 /// What a watcher is given, why, and what she sees.
@@ -36,7 +38,50 @@ pub struct Explained {
     pub withheld: Vec<Withheld>,
 }
 
+/// Why does this watcher (`None`: an anonymous one) see what she sees of a presentity of this shard?
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Names the question in its answer.
+    pub ticket: u64,
+    /// Canonical address of record.
+    pub presentity: String,
+    /// Likewise.
+    pub watcher: Option<String>,
+    /// By these, under this name, in place of those that are kept.
+    pub rules: Option<(String, Ruleset)>,
+}
+
 impl Shard {
+    /// A question, answered by `Output::Explained`: at once, or when the lists are here that only these rules lead to.
+    pub fn handle_explain(&mut self, now: Now, question: Question) {
+        self.begin(now);
+        let ticket = question.ticket;
+        self.policy.questions.insert(ticket, question);
+        self.try_answer(ticket, false);
+    }
+
+    pub(super) fn try_answer(&mut self, ticket: u64, is_late: bool) {
+        let Some(question) = self.policy.questions.remove(&ticket) else {
+            return;
+        };
+        let effect = Effect::Explain(ticket);
+        if let (Some((_, rules)), false) = (&question.rules, is_late) {
+            let roots: Vec<String> = anchors_of(rules).collect();
+            let reach = self.reach(&roots);
+            if !reach.missing.is_empty() {
+                self.policy.questions.insert(ticket, question);
+                return self.policy.waiting.put(effect, self.now, reach);
+            }
+        }
+        let instead = question.rules.as_ref();
+        let instead = instead.map(|(name, rules)| (name.as_str(), rules));
+        let watcher = question.watcher.as_deref();
+        let explained = self.explain(self.now, &question.presentity, watcher, instead);
+        let answer = Output::Explained(ticket, explained.map(Box::new));
+        self.outputs.push_back(answer);
+        self.waits_no_longer(&effect);
+    }
+
     /// Why this watcher (`None`: an anonymous one) sees what she sees of a presentity of this shard. `instead`: by these rules, in
     /// place of those that are kept. `None`: she is not served here.
     pub fn explain(

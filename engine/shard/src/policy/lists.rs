@@ -6,19 +6,24 @@ use std::sync::Arc;
 
 use documents::schema::usages::RESOURCE_LISTS as LISTS_URI;
 use hashbrown::{HashMap, HashSet};
-use machine::Partitioner;
 use machine::settings::Root;
+use machine::{Partition, Partitioner};
 use presence::authorization::{Listed, Lists};
 use xcap::{Address, Tree};
 use xdm::usages::{self, RESOURCE_LISTS};
 use xml::{Bounds, Element, Selector, Step, Terminal};
 
+use super::copies::Copies;
 use super::references::reference;
+use super::waiting::Reach;
 use crate::directory::Directory;
 use crate::documents::Documents;
 
 /// Lists that one question may lead through, a list referring to the next.
 const LISTS_MAX: usize = 64;
+
+/// Lists that all questions about one presentity may lead through together: of those beyond nobody asks for copies.
+const LISTS_OF_ONE_MAX: usize = 256;
 
 /// Path of the document, and the node as it was written.
 type Place = (String, String);
@@ -57,6 +62,7 @@ pub(super) struct Lookup<'s> {
     /// Which shard of how many.
     pub(super) own: (u16, u16),
     pub(super) roots: &'s [Root],
+    pub(super) copies: &'s Copies,
     pub(super) cache: &'s ListCache,
 }
 
@@ -69,18 +75,19 @@ impl Lists for Lookup<'_> {
                 continue;
             }
             if seen.len() == LISTS_MAX {
-                unavailable = Some("it leads through too many lists");
+                unavailable = Some("it leads through too many lists".to_owned());
                 break;
             }
             match self.members(&next) {
                 Ok(members) => {
                     let mut identities = identities.iter();
                     if identities.any(|identity| members.users.contains(identity)) {
-                        return Listed::Yes;
+                        return Listed::Yes(self.whence(list, &next));
                     }
                     open.extend(members.further.iter().cloned());
                 }
-                Err(why) => unavailable = Some(why),
+                Err(why) if next == list => unavailable = Some(why.to_owned()),
+                Err(why) => unavailable = Some(format!("it refers to {next}: {why}")),
             }
             seen.insert(next);
         }
@@ -89,16 +96,69 @@ impl Lists for Lookup<'_> {
 }
 
 impl Lookup<'_> {
-    /// Of whose lists a URI speaks; the global tree's: the empty name.
-    pub(super) fn owner_of(&self, anchor: &str) -> Option<Arc<str>> {
-        let address = self.address(anchor).ok()?;
-        self.owner(&address)
+    /// For people: whose list it is, and by which way it was found.
+    fn whence(&self, asked: &str, found: &str) -> String {
+        let owner = self.address(found).ok();
+        let owner = owner.and_then(|address| self.owner(&address));
+        let owner = owner.unwrap_or_default();
+        let copied = if self.is_own(&owner) {
+            ""
+        } else {
+            ", here as a copy"
+        };
+        let of = match &*owner {
+            "" => "everybody's".to_owned(),
+            owner => format!("of {owner}"),
+        };
+        if asked == found {
+            format!("{of}{copied}")
+        } else {
+            format!("by {found}, {of}{copied}")
+        }
     }
 
+    /// Whose lists are led to, and whose of those are not here.
+    pub(super) fn reach(&self, roots: &[String]) -> Reach {
+        let mut reach = Reach::default();
+        let (mut seen, mut open) = (BTreeSet::new(), Vec::new());
+        let mut add = |open: &mut Vec<String>, further: &[String]| {
+            for next in further {
+                if seen.len() < LISTS_OF_ONE_MAX && seen.insert(next.clone()) {
+                    open.push(next.clone());
+                }
+            }
+        };
+        add(&mut open, roots);
+        while let Some(next) = open.pop() {
+            let address = self.address(&next).ok();
+            let Some(owner) = address.and_then(|address| self.owner(&address)) else {
+                continue;
+            };
+            if !self.is_own(&owner) && self.copies.known(&owner).is_none() {
+                reach.missing.insert(owner.clone());
+            } else if let Ok(members) = self.members(&next) {
+                add(&mut open, &members.further);
+            }
+            reach.owners.insert(owner);
+        }
+        reach
+    }
+
+    /// Whether this shard keeps them.
+    fn is_own(&self, owner: &str) -> bool {
+        let (index, shards) = self.own;
+        partition_of(&self.partitioner, owner).shard(shards) == index
+    }
+
+    /// The global tree's: the empty name.
     fn owner(&self, address: &Address) -> Option<Arc<str>> {
         match &address.tree {
             Tree::Global => Some("".into()),
-            Tree::User(xui) => Some(self.directory.canonical_text(xui)?.into()),
+            Tree::User(xui) => {
+                let canonical = self.directory.canonical_text(xui)?;
+                self.directory.domain(&canonical)?;
+                Some(canonical.into())
+            }
         }
     }
 
@@ -160,17 +220,25 @@ impl Lookup<'_> {
         read
     }
 
+    /// The text of a document of lists.
+    fn text(&self, owner: &str, path: &str) -> Result<&Arc<str>, &'static str> {
+        let text = if self.is_own(owner) {
+            let shelf = self.documents.of(owner);
+            let document = shelf.and_then(|shelf| shelf.get(RESOURCE_LISTS.auid, path));
+            document.map(|document| &document.text)
+        } else if let Some(copy) = self.copies.known(owner) {
+            copy.get(path)
+        } else if self.copies.is_asked(owner) {
+            return Err("it has not come yet from the shard that keeps it");
+        } else {
+            return Err("more lists of other users are referred to than are kept here");
+        };
+        text.ok_or("there is no such list")
+    }
+
     fn read(&self, owner: &str, address: &Address) -> Read {
-        let named = if owner.is_empty() { "global" } else { owner };
-        let (index, shards) = self.own;
-        if self.partitioner.partition(named).shard(shards) != index {
-            return Err("it is kept by another shard, and lists do not travel between them yet");
-        }
-        let shelf = self.documents.of(owner).ok_or("there is no such list")?;
-        let document = shelf.get(RESOURCE_LISTS.auid, &address.document);
-        let document = document.ok_or("there is no such list")?;
-        let root = xml::read(document.text.as_bytes(), &Bounds::TRUSTED)
-            .map_err(|_| "it does not read")?;
+        let text = self.text(owner, &address.document)?;
+        let root = xml::read(text.as_bytes(), &Bounds::TRUSTED).map_err(|_| "it does not read")?;
         let meant = match &address.node {
             None => Some(&root),
             Some(node) => select(&root, node),
@@ -197,6 +265,11 @@ impl Lookup<'_> {
             }
         }
     }
+}
+
+/// Of which partition an owner is; the empty name: the global tree.
+pub(super) fn partition_of(partitioner: &Partitioner, owner: &str) -> Partition {
+    partitioner.partition(if owner.is_empty() { "global" } else { owner })
 }
 
 /// The one element that a selector means (RFC 4825 §6.3).

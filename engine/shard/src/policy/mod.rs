@@ -1,8 +1,10 @@
 //! Who may see what: the rules that a presentity keeps, against one watcher. What is decided is explained by the same functions.
 
+mod copies;
 mod explain;
 mod lists;
 mod references;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use documents::pub_rules;
 use events::{EventState, Given, Permanent, Sight, watcher};
 use hashbrown::HashMap;
 use machine::settings::{Handling, Root};
-use machine::{DocumentName, Instant, Partitioner, Wall};
+use machine::{DocumentName, Instant, Partition, Partitioner, Wall};
 use presence::authorization::{self, Asking, Decision, Document, Permissions, Seen};
 use xdm::usages::{OMA_PRES_RULES, PIDF_MANIPULATION, PRES_RULES, PUB_RULES, RESOURCE_LISTS};
 use xml::Bounds;
@@ -23,10 +25,14 @@ use crate::directory::Directory;
 use crate::documents::{Documents, Shelf};
 use crate::shard::Shard;
 
-pub use explain::Explained;
+pub use copies::{OwnersLists, Table, Told};
+pub use explain::{Explained, Question};
+pub(crate) use waiting::Effect;
 
+use copies::{Copies, Readers};
 use lists::{ListCache, Lookup};
-use references::References;
+use references::{References, is_referring};
+use waiting::Waiting;
 
 /// Who asks and is not to be known (RFC 3323 §4.1.1.3): she has no identity that a rule could mean.
 pub(crate) const ANONYMOUS: &str = "sip:anonymous@anonymous.invalid";
@@ -41,6 +47,11 @@ pub(crate) struct Policy {
     rules: HashMap<Arc<str>, Arc<Rules>>,
     lists: ListCache,
     references: References,
+    copies: Copies,
+    readers: Readers,
+    waiting: Waiting,
+    /// By their tickets, those that wait.
+    questions: BTreeMap<u64, Question>,
     /// The spheres of those whose rules ask for them.
     spheres: HashMap<Arc<str>, Option<String>>,
     /// When a validity begins or ends, by presentity: the watchers of each are decided again then.
@@ -69,7 +80,12 @@ pub(crate) struct Judge<'s> {
 impl Policy {
     /// How many entries there are of what is remembered beside the documents.
     pub(crate) fn remembered(&self) -> usize {
-        self.alarms.len()
+        self.alarms.len() + self.waiting.len()
+    }
+
+    /// Nothing waits for lists.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.waiting.len() == 0
     }
 
     fn alarm(&mut self, presentity: &str, at: Wall) {
@@ -167,6 +183,7 @@ impl Judge<'_> {
             partitioner: self.partitioner,
             own: self.own,
             roots: self.roots,
+            copies: &self.policy.copies,
             cache: &self.policy.lists,
         }
     }
@@ -267,17 +284,15 @@ impl Shard {
                 judge.learn_sphere(&owner, events);
             }
         }
+        self.policy.copies.table = None;
     }
 
     /// A document took effect: whoever sees by it is decided again in this step.
     pub(crate) fn document_changed(&mut self, name: &DocumentName) {
         let owner: Arc<str> = name.owner.clone().unwrap_or_default();
         if *name.auid == *RESOURCE_LISTS.auid {
-            self.policy.lists.forget(&owner);
-            self.note_references(&owner);
-            for dependant in self.policy.references.dependants(&owner) {
-                self.redecide_one(&dependant);
-            }
+            self.lists_changed(&owner);
+            self.tell_readers(&owner);
         } else if is_rules(&name.auid) {
             self.policy.rules.remove(&owner);
             self.policy.quiet(&owner);
@@ -287,6 +302,8 @@ impl Shard {
             self.redecide_one(&owner);
         } else if *name.auid == *PIDF_MANIPULATION.auid {
             self.permanent_changed(&owner);
+        } else if is_referring(&name.auid) {
+            self.note_references(&owner);
         }
     }
 
@@ -308,6 +325,25 @@ impl Shard {
         self.events
             .handle_permanent("presence", owner, &presence, said);
         self.follow_spheres();
+    }
+
+    /// Lists of this owner are others: whoever decides by them is decided again in this step.
+    fn lists_changed(&mut self, owner: &Arc<str>) {
+        self.policy.lists.forget(owner);
+        for dependant in self.policy.references.dependants(owner) {
+            let roots = self.policy.references.roots(&dependant);
+            self.follow_references(&dependant, roots);
+            self.redecide_one(&dependant);
+        }
+    }
+
+    /// Everybody's lists as they are when the process starts. Before `restored`.
+    pub fn restore_lists(&mut self, table: Arc<Table>) {
+        self.policy.copies.table = Some(table);
+    }
+
+    fn partition_of(&self, owner: &str) -> Partition {
+        lists::partition_of(&self.partitioner, owner)
     }
 
     fn redecide_one(&mut self, presentity: &str) {

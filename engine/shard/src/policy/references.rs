@@ -5,103 +5,112 @@ use std::sync::Arc;
 
 use documents::common_policy::{Condition, Ruleset};
 use documents::schema::usages::RESOURCE_LISTS as LISTS_URI;
-use xdm::usages::RESOURCE_LISTS;
+use xdm::usages::{OMA_PRES_RULES, PRES_RULES, PUB_RULES};
 use xml::{Bounds, Element};
 
-use super::RULES;
 use crate::documents::Shelf;
 use crate::shard::Shard;
 
-/// Who refers to whose lists, in her rules or in lists of hers.
+/// Whose rules lead to whose lists, by way of lists that refer to lists.
 #[derive(Debug, Default)]
 pub(super) struct References {
-    /// Owner of lists → who refers to them.
+    /// URIs of lists in somebody's rules.
+    roots: BTreeMap<Arc<str>, Vec<String>>,
+    /// Owner of lists → whose rules lead to them.
     by: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
-    /// Who refers → to the lists of whom.
+    /// Whose rules → to the lists of whom.
     to: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
 }
 
 impl References {
-    fn set(&mut self, who: &Arc<str>, to: BTreeSet<Arc<str>>) {
-        for owner in self.to.remove(who).unwrap_or_default() {
-            if let Some(by) = self.by.get_mut(&owner) {
+    /// Where her rules lead from now on; to whose lists they don't any more.
+    fn set(&mut self, who: &Arc<str>, roots: Vec<String>, to: BTreeSet<Arc<str>>) -> Vec<Arc<str>> {
+        let before = self.to.remove(who).unwrap_or_default();
+        let gone: Vec<Arc<str>> = before.difference(&to).cloned().collect();
+        for owner in &gone {
+            if let Some(by) = self.by.get_mut(owner) {
                 by.remove(who);
                 if by.is_empty() {
-                    self.by.remove(&owner);
+                    self.by.remove(owner);
                 }
             }
         }
-        for owner in &to {
-            self.by
-                .entry(owner.clone())
-                .or_default()
-                .insert(who.clone());
+        for owner in to.difference(&before) {
+            let by = self.by.entry(owner.clone()).or_default();
+            by.insert(who.clone());
+        }
+        if roots.is_empty() {
+            self.roots.remove(who);
+        } else {
+            self.roots.insert(who.clone(), roots);
         }
         if !to.is_empty() {
             self.to.insert(who.clone(), to);
         }
+        gone
     }
 
-    /// Everybody whose decisions may be others when these lists change, the owner among them.
-    pub(super) fn dependants(&self, owner: &Arc<str>) -> BTreeSet<Arc<str>> {
-        let (mut found, mut open) = (BTreeSet::from([owner.clone()]), vec![owner.clone()]);
-        while let Some(next) = open.pop() {
-            for who in self.by.get(&next).into_iter().flatten() {
-                if found.insert(who.clone()) {
-                    open.push(who.clone());
-                }
-            }
-        }
-        found
+    /// The URIs in her rules.
+    pub(super) fn roots(&self, who: &str) -> Vec<String> {
+        self.roots.get(who).cloned().unwrap_or_default()
+    }
+
+    /// Everybody whose decisions may be others when these lists change.
+    pub(super) fn dependants(&self, owner: &str) -> BTreeSet<Arc<str>> {
+        self.by.get(owner).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn is_used(&self, owner: &str) -> bool {
+        self.by.contains_key(owner)
     }
 }
 
 impl Shard {
-    /// Her documents are others: to whose lists do they refer now?
+    /// Her rules are others: to whose lists do they lead now?
     pub(super) fn note_references(&mut self, owner: &Arc<str>) {
-        let (judge, _) = self.judge_and_events();
-        let lookup = judge.lookup();
-        let anchors = judge.documents.of(owner).map(anchors);
-        let owners = anchors.unwrap_or_default().into_iter();
-        let owners = owners.filter_map(|anchor| lookup.owner_of(&anchor));
-        let to = owners.filter(|to| to != owner).collect();
-        self.policy.references.set(owner, to);
+        let roots = self.documents.of(owner).map(anchors).unwrap_or_default();
+        self.follow_references(owner, roots);
+    }
+
+    /// Lists are others: to whose do her rules lead now?
+    pub(super) fn follow_references(&mut self, who: &Arc<str>, roots: Vec<String>) {
+        let reach = self.reach(&roots);
+        let gone = self.policy.references.set(who, roots, reach.owners);
+        self.leave_unused(gone);
     }
 }
 
-/// Every URI of a list in the rules and lists of one user.
-fn anchors(shelf: &Shelf) -> Vec<String> {
+/// The usages whose documents refer to lists and decide by them.
+const REFERRING: [&str; 3] = [PRES_RULES.auid, OMA_PRES_RULES.auid, PUB_RULES.auid];
+
+pub(super) fn is_referring(auid: &str) -> bool {
+    REFERRING.contains(&auid)
+}
+
+/// Every URI of a list in the rules of one user.
+pub(super) fn anchors(shelf: &Shelf) -> Vec<String> {
     let mut anchors = Vec::new();
-    for (_, document) in RULES.into_iter().flat_map(|auid| shelf.under(auid)) {
+    for (_, document) in REFERRING.into_iter().flat_map(|auid| shelf.under(auid)) {
         // Names of elements can't be escaped: without the word there is none.
         if !document.text.contains("external-list") {
             continue;
         }
         let ruleset = Ruleset::read(document.text.as_bytes(), &Bounds::TRUSTED);
-        for rule in ruleset.unwrap_or_default().rules {
-            for condition in rule.conditions {
-                if let Condition::ExternalList(lists) = condition {
-                    anchors.extend(lists);
-                }
-            }
-        }
-    }
-    for (_, document) in shelf.under(RESOURCE_LISTS.auid) {
-        if document.text.contains("external") || document.text.contains("entry-ref") {
-            let root = xml::read(document.text.as_bytes(), &Bounds::TRUSTED);
-            if let Ok(root) = root {
-                collect(&root, &mut anchors);
-            }
-        }
+        anchors.extend(anchors_of(&ruleset.unwrap_or_default()));
     }
     anchors
 }
 
-fn collect(element: &Element, anchors: &mut Vec<String>) {
-    for child in element.elements() {
-        anchors.extend(reference(child).map(str::to_owned));
-        collect(child, anchors);
-    }
+/// Every URI of a list in these rules.
+pub(super) fn anchors_of(ruleset: &Ruleset) -> impl Iterator<Item = String> {
+    let conditions = ruleset.rules.iter().flat_map(|rule| &rule.conditions);
+    conditions
+        .filter_map(|condition| match condition {
+            Condition::ExternalList(lists) => Some(lists),
+            _ => None,
+        })
+        .flatten()
+        .cloned()
 }
 
 /// What an element of a list refers to (RFC 4826 §3.2).

@@ -24,8 +24,8 @@ use machine::{
     Batch, DocumentName, DocumentWrite, Instant, Key, Limits, Now, Op, StoredDocument, Wall,
 };
 use shard::{
-    Cause, ConnectionId, Destination, DocumentAnswer, DocumentRequest, Event, Flow, Output, Shard,
-    Start,
+    Cause, ConnectionId, Destination, DocumentAnswer, DocumentRequest, Event, Explained, Flow,
+    Output, Shard, Start, Table, Told,
 };
 use xdm::Method;
 
@@ -113,6 +113,14 @@ pub struct World {
     pub sent: Vec<Sent>,
     pub resolves: Vec<String>,
     pub happened: Vec<(Cause, Event)>,
+    /// What questions were answered.
+    pub explained: Vec<(u64, Option<Box<Explained>>)>,
+    /// Which shard of how many it is.
+    pub place: (u16, u16),
+    /// What it says to other shards, in order.
+    pub told: VecDeque<(u16, Told)>,
+    /// What every shard finds when it starts.
+    pub table: Option<Arc<Table>>,
     /// By how much somebody set the wall clock.
     pub clock_error: i64,
     serial: u32,
@@ -168,11 +176,16 @@ impl World {
     }
 
     pub fn with(settings: Settings) -> Self {
+        Self::at(settings, (0, 1))
+    }
+
+    /// One shard of several.
+    pub fn at(settings: Settings, place: (u16, u16)) -> Self {
         let now = Now {
             monotonic: Instant::from_micros(1_000_000),
             wall: Wall::from_millis(1_790_000_000_000),
         };
-        let shard = Self::start(&settings, 1, now);
+        let shard = Self::start(&settings, place, 1, now);
         let mut world = Self {
             shard,
             now,
@@ -190,6 +203,10 @@ impl World {
             sent: Vec::new(),
             resolves: Vec::new(),
             happened: Vec::new(),
+            explained: Vec::new(),
+            place,
+            told: VecDeque::new(),
+            table: None,
             clock_error: 0,
             serial: 0,
         };
@@ -198,10 +215,10 @@ impl World {
         world
     }
 
-    fn start(settings: &Settings, starts: u32, now: Now) -> Shard {
+    fn start(settings: &Settings, place: (u16, u16), starts: u32, now: Now) -> Shard {
         Shard::new(Start {
-            index: 0,
-            shards: 1,
+            index: place.0,
+            shards: place.1,
             starts,
             hash_key: HASH_KEY,
             seed: u64::from(starts),
@@ -215,6 +232,7 @@ impl World {
     pub fn crash(&mut self) {
         self.pending.clear();
         self.keeping.clear();
+        self.told.clear();
         self.restart();
     }
 
@@ -231,12 +249,15 @@ impl World {
         self.starts += 1;
         self.sent.clear();
         self.now.monotonic = self.now.monotonic + Duration::from_millis(100);
-        self.shard = Self::start(&self.settings, self.starts, self.now);
+        self.shard = Self::start(&self.settings, self.place, self.starts, self.now);
         for (key, chain) in self.disk.clone() {
             self.shard.restore(key, chain).unwrap();
         }
         for (name, content) in self.kept.clone() {
             self.shard.restore_document(name, content);
+        }
+        if let Some(table) = self.table.take() {
+            self.shard.restore_lists(table);
         }
         self.shard.restored(self.now);
         self.run();
@@ -263,6 +284,10 @@ impl World {
                         }
                     }
                     Output::Keep(write) => self.keeping.push_back(write),
+                    Output::Explained(ticket, explained) => {
+                        self.explained.push((ticket, explained));
+                    }
+                    Output::Tell(shard, told) => self.told.push_back((shard, told)),
                     Output::Answered(answer) => self.answered.push(answer),
                     Output::Resolve(name) => self.resolves.push(name),
                     Output::Record(cause, event) => self.happened.push((cause, event)),

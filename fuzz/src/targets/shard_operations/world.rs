@@ -167,7 +167,12 @@ impl World {
                 assert!(!name.is_empty() && self.lookups.len() < 1000);
                 self.lookups.push_back(name);
             }
-            Output::Record(..) | Output::Keep(_) | Output::Answered(_) => {}
+            // Nobody keeps documents here, and there is one shard.
+            Output::Record(..)
+            | Output::Keep(_)
+            | Output::Answered(_)
+            | Output::Explained(..)
+            | Output::Tell(..) => {}
         }
     }
 

@@ -64,6 +64,7 @@ pub(crate) fn limits(section: Option<&Section<'_>>) -> Limits {
         xml_depth_max: number(section, "xml_depth_max", d.xml_depth_max),
         xml_nodes_max: number(section, "xml_nodes_max", d.xml_nodes_max),
         list_entries_max: number(section, "list_entries_max", d.list_entries_max),
+        lists_of_others_max: number(section, "lists_of_others_max", d.lists_of_others_max),
         view_bytes_max: number(section, "view_bytes_max", d.view_bytes_max),
         watchers_per_document_max: number(
             section,
