@@ -50,9 +50,9 @@ pub(crate) struct ClientOptions {
     /// File whose first line is the password; else TIDINGS_PASSWORD, else it is asked for where --user is given
     #[arg(long, value_name = "FILE", help_heading = "Server and identity")]
     password_file: Option<std::path::PathBuf>,
-    /// Who signs the server's certificate (not built yet)
+    /// Who signs the server's certificate, for https://; without it: whom this system believes
     #[arg(long, value_name = "FILE", help_heading = "Server and identity")]
-    ca: Option<std::path::PathBuf>,
+    pub(crate) ca: Option<std::path::PathBuf>,
     /// XCAP root of the server; without it: port 8080 of the server's host
     #[arg(
         long,
@@ -138,6 +138,9 @@ impl ClientOptions {
         };
         if let Some(option) = self.not_built() {
             return Err(usage(format!("{option}: not built yet")));
+        }
+        if self.ca.is_some() {
+            return Err(usage("--ca: not built yet for SIP".to_owned()));
         }
         let identity = match (&self.identity, itself) {
             (Some(text), _) => {
@@ -226,9 +229,7 @@ impl ClientOptions {
     }
 
     fn not_built(&self) -> Option<&'static str> {
-        [(self.register, "--register"), (self.ca.is_some(), "--ca")]
-            .into_iter()
-            .find_map(|(given, name)| given.then_some(name))
+        self.register.then_some("--register")
     }
 
     fn place(&self, resources: &[Aor]) -> Result<Place, String> {

@@ -125,6 +125,9 @@ pub(crate) struct Admin {
     /// Data folder of the server
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// Who signs the server's certificate, where TIDINGS_ADMIN is an https:// URL; without it: whom this system believes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

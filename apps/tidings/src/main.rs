@@ -3,6 +3,7 @@
 //! Takes: arguments, environment, a configuration file.   Gives: the commands of `tidings --help`.
 //! Never: protocol decisions; those are the engines'.
 
+mod certificates;
 mod client_options;
 mod command_line;
 mod commands;

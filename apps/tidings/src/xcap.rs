@@ -237,20 +237,26 @@ impl Server {
     pub(crate) fn of(options: &ClientOptions) -> Result<Self, Refusal> {
         let url = options.xcap_root().map_err(|why| (exit::USAGE, why))?;
         let usage = |why: String| (exit::USAGE, format!("--xcap-root: {why}"));
-        let (authority, root) = match url.strip_prefix("http://") {
-            Some(rest) => match rest.split_once('/') {
-                Some((authority, path)) => (authority, format!("/{}", path.trim_end_matches('/'))),
-                None => (rest, String::new()),
-            },
-            None => {
+        let (scheme, rest) = match url.split_once("://") {
+            Some((scheme @ ("http" | "https"), rest)) => (scheme, rest),
+            _ => {
                 return Err(usage(format!(
-                    "'{}' is no http:// URL; http://127.0.0.1:8080/xcap-root is meant",
+                    "'{}' is no http:// or https:// URL; http://127.0.0.1:8080/xcap-root is meant",
                     clean(&url)
                 )));
             }
         };
+        let (authority, root) = match rest.split_once('/') {
+            Some((authority, path)) => (authority, format!("/{}", path.trim_end_matches('/'))),
+            None => (rest, String::new()),
+        };
         let root = if root == "/" { String::new() } else { root };
-        let target = Target::parse(&format!("http://{authority}"), None).map_err(usage)?;
+        if let Some(ca) = &options.ca {
+            let wrong = |fault: tls::Fault| (exit::USAGE, format!("--ca: {}", fault.message));
+            tls::authorities(Some(ca)).map_err(wrong)?;
+        }
+        let target = Target::parse(&format!("{scheme}://{authority}"), None).map_err(usage)?;
+        let target = target.believing(options.ca.clone());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -334,6 +340,9 @@ impl Server {
         self.runtime.block_on(asked).map_err(|error| {
             let code = match error {
                 CallError::Broken(_) => exit::FAILED,
+                CallError::NotBelieved(why) => {
+                    return (exit::FAILED, format!("{}: {why}", self.shown));
+                }
                 _ => exit::NO_ANSWER,
             };
             (

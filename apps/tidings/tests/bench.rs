@@ -21,7 +21,7 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
 
-const SHORT: [&str; 14] = [
+const SHORT: [&str; 16] = [
     "--seconds",
     "0.2",
     "--warm-up-seconds",
@@ -36,6 +36,8 @@ const SHORT: [&str; 14] = [
     "200",
     "--fan-out",
     "5x4",
+    "--rules",
+    "2x4",
 ];
 
 #[test]
@@ -57,8 +59,8 @@ fn a_short_run_measures_everything_and_finds_nothing_wrong() {
         assert_eq!(report["wrong"]["total"], 0, "{report:#}");
         assert!(report["echo"]["cpu_us_per_pair"].as_f64().unwrap() > 0.0);
         let operations = report["operations"].as_array().unwrap();
-        // Seven operations, each in both loops.
-        assert_eq!(operations.len(), 14);
+        // Eight operations, each in both loops.
+        assert_eq!(operations.len(), 16);
         for operation in operations {
             assert!(
                 operation["operations"].as_u64().unwrap() > 0,
@@ -115,6 +117,8 @@ fn what_cannot_be_measured_is_bad_usage() {
         &["--seconds", "0"],
         &["--window", "0"],
         &["127.0.0.1:9", "--operations", "restore"],
+        &["127.0.0.1:9", "--operations", "rules"],
+        &["127.0.0.1:9", "--xcap-root", "https://127.0.0.1/xcap-root"],
     ] {
         assert_eq!(bench(arguments).status.code(), Some(2), "{arguments:?}");
     }

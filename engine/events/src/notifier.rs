@@ -553,6 +553,11 @@ impl EventState {
             subscription.cseq_starts = starts.wrapping_add(1);
             subscription.sent = 0;
             self.append_cseq_base(slot);
+            let must = goes_whatever_it_says(&self.subscriptions[slot as usize]);
+            if unsent && !must && self.knows(slot) {
+                // What was decided and taken back before she heard of it: the next life has nothing to tell her.
+                self.uncover(slot);
+            }
             // So it is for the next life; what is left of this one counts on.
             let subscription = &mut self.subscriptions[slot as usize];
             (
@@ -723,4 +728,11 @@ fn granted(request: &Message<'_>, presence: &Presence) -> Result<u32, Rejection>
         }
         Some(expires) => Ok(expires.min(bounds.max)),
     }
+}
+
+/// Whether a NOTIFY is owed that goes whatever it says.
+fn goes_whatever_it_says(subscription: &Subscription) -> bool {
+    let flight = subscription.in_flight.as_ref();
+    let flight = flight.map_or(Owed::Nothing, |flight| flight.owed);
+    flight.max(subscription.owed) == Owed::AtOnce
 }

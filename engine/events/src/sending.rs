@@ -201,7 +201,7 @@ impl EventState {
     }
 
     /// Whether a NOTIFY would say what she answered last.
-    fn knows(&mut self, slot: u32) -> bool {
+    pub(crate) fn knows(&mut self, slot: u32) -> bool {
         if self.is_winfo(slot) {
             return self.knows_watchers(slot);
         }

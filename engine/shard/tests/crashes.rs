@@ -238,6 +238,25 @@ fn a_stop_leaves_no_gap_for_what_still_waits_for_the_disk() {
     assert_eq!(world.notifies(0)[0].cseq(), first.cseq() + 1);
 }
 
+/// Found by the simulator: a disk too slow for a stop, and a reload taken back.
+#[test]
+fn a_decision_that_was_taken_back_before_a_stop_is_not_told_after_the_start() {
+    let mut world = World::new();
+    world.watch("bob", 7000, "Expires: 600\r\n");
+    world.prompt = false;
+    let from = world.sent.len();
+    world.reload(|settings| settings.domains[0].presence.default_handling = Handling::Confirm);
+    world.reload(|settings| settings.domains[0].presence.default_handling = Handling::Allow);
+    assert!(world.notifies(from).is_empty());
+    world.shard.end(world.now);
+    world.run();
+    world.make_durable();
+    world.prompt = true;
+    world.crash();
+    let told = world.notifies(0);
+    assert!(told.is_empty(), "{told:#?}");
+}
+
 /// "Answered by all" is lazy, but not later than what makes it untrue in the same turn.
 #[test]
 fn what_all_answered_does_not_come_after_what_changed_it_in_the_same_turn() {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use machine::DocumentWrite;
+use machine::{DocumentName, DocumentWrite, StoredDocument};
 use scenario::Asked;
 use shard::{Directory, DocumentAnswer, DocumentRequest, Told};
 use sip::Uri;
@@ -21,29 +21,26 @@ impl World {
     /// A presentity puts her rules, or deletes them where nobody is mentioned.
     pub(crate) fn put_rules(&mut self, presentity: &str, rules: Rules) {
         // By lists, what changes is who is in them; the keeper changes those.
-        let (owner, path, usage, body) = if self.plan.listed {
+        if self.plan.listed {
             let path = lists_path(presentity);
-            let path = format!("resource-lists/users/{KEEPER}/{path}");
-            (KEEPER, path, &RESOURCE_LISTS, lists(&rules))
+            self.put_document(KEEPER, &RESOURCE_LISTS, &path, lists(&rules));
         } else {
-            let path = format!("pres-rules/users/{presentity}/index");
-            (presentity, path, &PRES_RULES, document(&rules))
-        };
-        self.put_document(owner, &path, usage, body);
+            self.put_document(presentity, &PRES_RULES, "index", document(&rules));
+        }
     }
 
     /// A presentity puts what she keeps of herself for good, or deletes it.
     pub(crate) fn put_permanent(&mut self, presentity: &str, says: Option<u64>) {
-        let path = format!("pidf-manipulation/users/{presentity}/index");
         let text = says.map(|says| permanent(presentity, says));
-        self.put_document(presentity, &path, &PIDF_MANIPULATION, text);
+        self.put_document(presentity, &PIDF_MANIPULATION, "index", text);
     }
 
-    fn put_document(&mut self, owner: &str, path: &str, usage: &Usage, body: Option<String>) {
+    fn put_document(&mut self, owner: &str, usage: &Usage, path: &str, body: Option<String>) {
         let Some(life) = &self.server.life else {
             return;
         };
-        let Ok(address) = Address::parse(path, None, xdm::usages::default_namespace) else {
+        let path = format!("{}/users/{owner}/{path}", usage.auid);
+        let Ok(address) = Address::parse(&path, None, xdm::usages::default_namespace) else {
             return;
         };
         let shards = life.shards.len() as u16;
@@ -228,39 +225,35 @@ impl World {
         self.learn_kept(None)
     }
 
-    /// What presentities keep of themselves for good holds as soon as it is on the disk.
-    fn learn_permanent(&mut self) -> BTreeSet<String> {
-        let mut changed = BTreeSet::new();
-        for number in 0..USERS {
-            let presentity = user(number);
-            let name = machine::DocumentName {
-                owner: Some(presentity.as_str().into()),
-                auid: PIDF_MANIPULATION.auid.into(),
-                path: "index".into(),
-            };
-            let kept = self.server.documents.get(&name).cloned();
-            if self.witness.keeps(self.at, &presentity, kept) {
-                changed.insert(presentity);
-            }
-        }
-        changed
-    }
-
     fn learn_kept(&mut self, shard: Option<u16>) -> BTreeSet<String> {
         let kept = self.server.documents.iter();
-        let is_meant =
-            |name: &machine::DocumentName| matches!(&*name.auid, "pres-rules" | "resource-lists");
+        let is_meant = |name: &DocumentName| matches!(&*name.auid, "pres-rules" | "resource-lists");
         let kept = kept.filter(|(name, _)| is_meant(name));
         let kept = kept.filter_map(|(name, stored)| {
             let owner = name.owner.as_deref()?.to_owned();
             Some(((owner, name.path.to_string()), stored.text.clone()))
         });
         let kept: BTreeMap<_, _> = kept.collect();
-        let mut changed = self.learn_permanent();
-        changed.extend(self.learn(shard, |owner, path| {
+        let mut changed = self.learn(shard, |owner, path| {
             kept.get(&(owner.to_owned(), path.to_owned())).cloned()
-        }));
+        });
+        for number in 0..USERS {
+            let presentity = user(number);
+            let permanent = self.permanent_of(&presentity);
+            if self.witness.keeps(self.at, &presentity, permanent) {
+                changed.insert(presentity);
+            }
+        }
         changed
+    }
+
+    fn permanent_of(&self, presentity: &str) -> Option<StoredDocument> {
+        let is_hers = |name: &DocumentName| {
+            name.owner.as_deref() == Some(presentity) && *name.auid == *PIDF_MANIPULATION.auid
+        };
+        let mut documents = self.server.documents.iter();
+        let found = documents.find(|(name, _)| is_hers(name));
+        found.map(|(_, stored)| stored.clone())
     }
 
     /// From these documents, about presentities of this shard, or of all.

@@ -14,6 +14,9 @@ impl World {
     /// One message.
     pub(crate) fn handle(&mut self, arrived: &Arrived<'_>, now: Instant, outbox: &mut Outbox) {
         self.counted.messages += 1;
+        if arrived.socket == self.sockets() {
+            return self.handle_put_answer(arrived.bytes, now);
+        }
         let Ok(message) = Message::parse(arrived.bytes) else {
             return self.malformed(arrived.bytes);
         };
@@ -39,6 +42,42 @@ impl World {
                 .unwrap_or_default();
             String::from_utf8_lossy(line).chars().take(80).collect()
         });
+    }
+
+    /// Answers come in the order of the requests (RFC 9112 §9.3.2).
+    fn handle_put_answer(&mut self, bytes: &[u8], now: Instant) {
+        let Some(branch) = self.put.pop_front() else {
+            return self.malformed(bytes);
+        };
+        let Some(flight) = self.flight(branch) else {
+            return;
+        };
+        let (subject, version) = (flight.subject, flight.version);
+        flight.answered = true;
+        let line = bytes
+            .split(|byte| *byte == b'\r')
+            .next()
+            .unwrap_or_default();
+        let line = String::from_utf8_lossy(line).into_owned();
+        let status = line
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok());
+        match status {
+            Some(200 | 201) => {
+                let presentity = &mut self.presentities[subject as usize];
+                presentity.acknowledged = presentity.acknowledged.max(version);
+                self.settle(branch.0, now);
+            }
+            Some(status) => {
+                self.wrong.status("PUT", status, &line);
+                self.fail(branch.0);
+            }
+            None => {
+                self.malformed(bytes);
+                self.fail(branch.0);
+            }
+        }
     }
 
     fn handle_answer(&mut self, message: &Message<'_>, status: u16, now: Instant) {
@@ -163,7 +202,7 @@ impl World {
             return 400;
         };
         if self.is_new(subject, cseq.number) {
-            self.judge(message, subject);
+            self.judge(message, subject, now);
             let slot = self.subscriptions[subject as usize].flight;
             if slot != NONE {
                 self.settle(slot, now);
@@ -198,7 +237,7 @@ impl World {
         true
     }
 
-    fn judge(&mut self, message: &Message<'_>, subject: u32) {
+    fn judge(&mut self, message: &Message<'_>, subject: u32, now: Instant) {
         let subscription = &mut self.subscriptions[subject as usize];
         let is_terminated = message
             .header(Name::SubscriptionState)
@@ -213,7 +252,15 @@ impl World {
                 });
                 return;
             }
-            Some((_, version)) => version,
+            Some((_, shown)) => {
+                let presentity = &self.presentities[presentity as usize];
+                if presentity.has_views && memmem::find_iter(message.body(), MARK).count() > 1 {
+                    self.wrong.add(Kind::WrongView, 1, || {
+                        format!("watcher {subject}: tuples that the rules don't show")
+                    });
+                }
+                presentity.version(shown)
+            }
             None => 0,
         };
         subscription.is_owed = false;
@@ -244,6 +291,8 @@ impl World {
             && flight.version == version
         {
             flight.awaited = flight.awaited.saturating_sub(1);
+            let micros = now.since(flight.began).as_micros() as u64;
+            self.counted.notify_latency.add(micros);
         }
     }
 }

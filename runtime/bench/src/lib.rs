@@ -19,7 +19,7 @@ mod world;
 mod wrong;
 
 pub use histogram::Histogram;
-pub use plan::{Commit, FanOut, Loops, Operation, Plan, Target};
+pub use plan::{Commit, Documents, FanOut, Loops, Operation, Plan, Target};
 pub use process::{Drops, children};
 pub use report::{Echo, Latency, Measured, Memory, Report, Restored};
 pub use run::{Failure, Progress, run};

@@ -23,7 +23,7 @@ const LATE: Duration = Duration::from_millis(2);
 #[derive(Clone, Debug)]
 pub(crate) enum Work {
     /// New users, so many.
-    Grow { left: u32 },
+    Grow { act: Act, left: u32 },
     /// New subscriptions, so many, to the users from `first` on, in turn.
     Watch {
         first: u32,
@@ -108,7 +108,8 @@ impl Load {
             .collect();
         Self {
             gather: Gather::default(),
-            outbox: Outbox::new(wire.addresses().len()),
+            // One more for documents.
+            outbox: Outbox::new(wire.addresses().len() + 1),
             world,
             wire,
             clock,
@@ -303,10 +304,10 @@ enum Next {
 
 fn next(work: &mut Work, world: &mut World) -> Next {
     match work {
-        Work::Grow { left: 0 } | Work::Watch { left: 0, .. } => Next::Done,
-        Work::Grow { left } => {
+        Work::Grow { left: 0, .. } | Work::Watch { left: 0, .. } => Next::Done,
+        Work::Grow { act, left } => {
             *left -= 1;
-            Next::Start(Act::Initial, world.add_presentity())
+            Next::Start(*act, world.add_presentity())
         }
         Work::Watch {
             first,

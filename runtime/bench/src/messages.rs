@@ -8,6 +8,9 @@ use crate::wire::Carrier;
 /// Stands in each document before the number of its presentity and of its state.
 pub(crate) const MARK: &[u8] = b"bench-state-";
 
+/// So many tuples has a document whose rules change: by turns the rules show one of them, so that what is shown says by which rules.
+pub(crate) const VIEWS: u32 = 8;
+
 /// One of each.
 #[derive(Clone, Debug)]
 pub(crate) struct Messages {
@@ -17,6 +20,10 @@ pub(crate) struct Messages {
     pub(crate) subscribe: Template,
     pub(crate) subscribe_refresh: Template,
     pub(crate) fetch: Template,
+    /// The first PUBLISH of who has rules.
+    pub(crate) publish_views: Template,
+    /// Her rules.
+    pub(crate) rules: Template,
 }
 
 /// What all messages of a run have in common.
@@ -27,6 +34,8 @@ pub(crate) struct Style<'a> {
     /// Tells this run's users from those of another against the same server.
     pub(crate) run: &'a str,
     pub(crate) body_bytes: usize,
+    /// Where rules are put: HOST:PORT and the path of the root.
+    pub(crate) documents: (&'a str, &'a str),
 }
 
 const EXPIRES: u64 = 3600;
@@ -74,8 +83,45 @@ impl Messages {
             subscribe: subscribe(&presentity, false, EXPIRES),
             subscribe_refresh: subscribe("{target}", true, EXPIRES),
             fetch: subscribe(&presentity, false, 0),
+            publish_views: publish(false, Some(&views(&presentity))),
+            rules: rules(style.documents, &presentity),
         }
     }
+}
+
+/// A document of which rules show one tuple, by its class.
+fn views(presentity: &str) -> String {
+    let mut out = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" xmlns:r=\"urn:ietf:params:xml:ns:pidf:rpid\" entity=\"{presentity}\">\n"
+    );
+    let mark = String::from_utf8_lossy(MARK);
+    for view in 0..VIEWS {
+        out.push_str(&format!(
+            "<tuple id=\"v{view}\"><status><basic>open</basic></status><r:class>v{view:08x}</r:class><note>{mark}{{presentity}}-{view:08x}</note></tuple>\n"
+        ));
+    }
+    out.push_str("</presence>\n");
+    out
+}
+
+/// PUT of rules that show everybody the tuples of one class.
+fn rules((host, root): (&str, &str), presentity: &str) -> Template {
+    let body = concat!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n",
+        "<ruleset xmlns=\"urn:ietf:params:xml:ns:common-policy\" xmlns:pr=\"urn:ietf:params:xml:ns:pres-rules\"><rule id=\"a\">",
+        "<conditions><identity><many/></identity></conditions><actions><pr:sub-handling>allow</pr:sub-handling></actions>",
+        "<transformations><pr:provide-services><pr:class>v{version}</pr:class></pr:provide-services>",
+        "<pr:provide-note>true</pr:provide-note></transformations></rule></ruleset>\n"
+    );
+    let mut finished = Vec::new();
+    Template::new(body.as_bytes()).write(&mut finished, &crate::template::Values::NONE);
+    let length = finished.len();
+    Template::new(
+        format!(
+            "PUT {root}/pres-rules/users/{presentity}/index HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/auth-policy+xml\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+        .as_bytes(),
+    )
 }
 
 /// The body's length is that of the finished document, not of the one with gaps.
@@ -172,6 +218,7 @@ mod tests {
                 domain: "bench.example",
                 run: "ab12",
                 body_bytes: 620,
+                documents: ("127.0.0.1:80", "/xcap-root"),
             });
             let values = Values {
                 here: b"127.0.0.1:40000",

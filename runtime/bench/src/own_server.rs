@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use transport::socket::Poller;
 
-use crate::plan::Commit;
+use crate::plan::{Commit, Documents};
 
 /// A stop takes at most the server's own 8 s; then it is killed.
 const STOP_MAX: Duration = Duration::from_secs(20);
@@ -32,6 +32,7 @@ pub(crate) struct Home {
 pub(crate) struct OwnServer {
     child: Child,
     pub(crate) address: SocketAddr,
+    pub(crate) documents: Option<Documents>,
     /// What it says of its own start.
     pub(crate) ready_ms: u64,
     log: PathBuf,
@@ -73,7 +74,7 @@ data = "data"
 threads = {threads}
 [listen]
 sip = ["udp://127.0.0.1:{port}", "tcp://127.0.0.1:{port}"]
-http = []
+http = ["http://127.0.0.1:0"]
 [identity]
 from_is_identity = true
 [presence]
@@ -110,6 +111,7 @@ transactions_max = 50000000
         let mut server = OwnServer {
             child,
             address: ([127, 0, 0, 1], 0).into(),
+            documents: None,
             ready_ms: 0,
             log,
         };
@@ -119,6 +121,12 @@ transactions_max = 50000000
             if let Some(text) = line.trim().strip_prefix("sip ") {
                 let address = text.rsplit(' ').next().and_then(|text| text.parse().ok());
                 server.address = address.unwrap_or(server.address);
+            } else if let Some((_, url)) = line.split_once("xcap     http://") {
+                let (address, root) = url.split_once('/').unwrap_or((url, ""));
+                server.documents = address.parse().ok().map(|address| Documents {
+                    address,
+                    root: format!("/{root}"),
+                });
             } else if let Some(text) = line.strip_prefix("ready in ") {
                 server.ready_ms = text.trim_end_matches(" ms").parse().unwrap_or(0);
                 is_ready = true;

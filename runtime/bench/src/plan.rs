@@ -24,13 +24,15 @@ pub enum Operation {
     Fetch,
     /// PUBLISH with a new state and a NOTIFY to each watcher.
     FanOut,
+    /// PUT of rules that show every watcher something else, and a NOTIFY to each.
+    Rules,
     /// Subscriptions over a stop and start of the server.
     Restore,
 }
 
 impl Operation {
     /// In the order in which they run.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::PublishInitial,
         Self::PublishRefresh,
         Self::PublishModify,
@@ -38,6 +40,7 @@ impl Operation {
         Self::SubscribeRefresh,
         Self::Fetch,
         Self::FanOut,
+        Self::Rules,
         Self::Restore,
     ];
 
@@ -51,15 +54,21 @@ impl Operation {
             Self::SubscribeRefresh => "subscribe-refresh",
             Self::Fetch => "fetch",
             Self::FanOut => "fan-out",
+            Self::Rules => "rules",
             Self::Restore => "restore",
         }
+    }
+
+    /// Whether what is counted is a NOTIFY and the 200 to it.
+    pub const fn counts_notifies(self) -> bool {
+        matches!(self, Self::FanOut | Self::Rules)
     }
 
     /// Whether its NOTIFYs are what is counted in pairs.
     pub const fn is_notifying(self) -> bool {
         matches!(
             self,
-            Self::Subscribe | Self::SubscribeRefresh | Self::Fetch | Self::FanOut
+            Self::Subscribe | Self::SubscribeRefresh | Self::Fetch | Self::FanOut | Self::Rules
         )
     }
 }
@@ -140,7 +149,18 @@ pub enum Target {
         address: SocketAddr,
         /// Its processes, if they run here; their children count too.
         processes: Vec<u32>,
+        /// Where its users' documents are, if rules are to be put.
+        documents: Option<Documents>,
     },
+}
+
+/// Where documents of users are: by HTTP, and the path of the XCAP root without a slash at its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Documents {
+    /// Where HTTP is spoken.
+    pub address: SocketAddr,
+    /// `/xcap-root`.
+    pub root: String,
 }
 
 /// In which loops each operation runs.
@@ -173,6 +193,8 @@ pub struct Plan {
     pub operations: Vec<Operation>,
     /// The shapes of fan-out.
     pub fan_outs: Vec<FanOut>,
+    /// The shapes of rules.
+    pub rules: Vec<FanOut>,
     /// In which loops.
     pub loops: Loops,
     /// Transactions under way in a closed loop; a fan-out has as many NOTIFYs.

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use crate::histogram::Histogram;
 use crate::load::Phase;
 use crate::plan::{FanOut, Operation};
 use crate::process::Drops;
@@ -43,6 +44,26 @@ pub struct Latency {
     pub max: u64,
 }
 
+impl Latency {
+    fn of(histogram: &Histogram) -> Self {
+        Self {
+            mean: histogram.mean(),
+            p50: histogram.percentile(50.0),
+            p90: histogram.percentile(90.0),
+            p99: histogram.percentile(99.0),
+            p999: histogram.percentile(99.9),
+            max: histogram.max(),
+        }
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "mean": self.mean, "p50": self.p50, "p90": self.p90,
+            "p99": self.p99, "p99_9": self.p999, "max": self.max,
+        })
+    }
+}
+
 /// One operation in one loop.
 #[derive(Clone, Debug)]
 pub struct Measured {
@@ -62,6 +83,8 @@ pub struct Measured {
     pub messages: u64,
     /// From the request, or when it was due, to the last message of the operation.
     pub latency: Latency,
+    /// From the request that changed what a watcher sees to her NOTIFY.
+    pub notify_latency: Latency,
     /// CPU time of the server's threads; none where its processes are not known.
     pub server_nanos: Option<u64>,
     /// The kernel's part of it, to 10 ms.
@@ -94,7 +117,6 @@ impl Measured {
         wrong: Wrong,
     ) -> Self {
         let counted = &phase.counted;
-        let percentile = |per_cent| counted.latency.percentile(per_cent);
         Self {
             operation,
             shape,
@@ -103,14 +125,8 @@ impl Measured {
             operations: counted.operations,
             notifies: counted.notifies,
             messages: counted.messages,
-            latency: Latency {
-                mean: counted.latency.mean(),
-                p50: percentile(50.0),
-                p90: percentile(90.0),
-                p99: percentile(99.0),
-                p999: percentile(99.9),
-                max: counted.latency.max(),
-            },
+            latency: Latency::of(&counted.latency),
+            notify_latency: Latency::of(&counted.notify_latency),
             server_nanos: knows_server.then_some(phase.server.nanos),
             server_system_nanos: phase.server.system_nanos,
             server_busiest_nanos: phase.server.busiest_nanos,
@@ -139,7 +155,7 @@ impl Measured {
 
     /// What one costs: a NOTIFY and its 200 of a fan-out (with its share of the PUBLISH), else the whole operation.
     pub fn units(&self) -> u64 {
-        if self.operation == Operation::FanOut {
+        if self.operation.counts_notifies() {
             self.notifies
         } else {
             self.operations
@@ -172,7 +188,6 @@ impl Measured {
     }
 
     fn json(&self) -> Value {
-        let latency = &self.latency;
         json!({
             "operation": self.operation.name(),
             "presentities": self.shape.map(|shape| shape.presentities),
@@ -184,13 +199,11 @@ impl Measured {
             "operations_per_second": self.rate(),
             "notifies": self.notifies,
             "messages": self.messages,
-            "latency_us": {
-                "mean": latency.mean, "p50": latency.p50, "p90": latency.p90,
-                "p99": latency.p99, "p99_9": latency.p999, "max": latency.max,
-            },
+            "latency_us": self.latency.json(),
+            "notify_latency_us": self.operation.counts_notifies().then(|| self.notify_latency.json()),
             "server_cpu_us_per_operation": self.server_nanos.map(|nanos| per(nanos, self.operations)),
             "server_cpu_us_per_unit": self.server_micros(),
-            "unit": if self.operation == Operation::FanOut { "NOTIFY and 200" } else { "operation" },
+            "unit": if self.operation.counts_notifies() { "NOTIFY and 200" } else { "operation" },
             "ratio_to_echo": self.ratio(),
             "echo_cpu_us_per_pair": self.echo_micros,
             "mark": self.mark(),

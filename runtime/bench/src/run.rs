@@ -8,7 +8,7 @@ use node::Clock;
 use crate::load::{Load, Pace, Phase, Timing, Work};
 use crate::messages::{Messages, Style};
 use crate::own_server::{Home, OwnServer};
-use crate::plan::{FanOut, Loops, Operation, Plan, Target};
+use crate::plan::{Documents, FanOut, Loops, Operation, Plan, Target};
 use crate::process::{self, resident_bytes};
 use crate::report::{Measured, Memory, Report, Restored};
 use crate::wire::{Carrier, Wire};
@@ -69,17 +69,20 @@ pub fn run(plan: &Plan, clock: Clock, progress: &mut dyn Progress) -> Result<Rep
         report.echo = Some(echo.map_err(doing("echo"))?);
     }
     progress.line(report::HEADINGS.trim_end());
-    let loads = plan
-        .operations
-        .iter()
-        .any(|operation| *operation != Operation::Restore);
+    let mut operations = plan.operations.iter();
+    let loads = operations.any(|operation| *operation != Operation::Restore);
     match &plan.target {
-        Target::Running { address, processes } => {
+        Target::Running {
+            address,
+            processes,
+            documents,
+        } => {
             report.server = format!("server at {address}");
             run_operations(
                 plan,
                 clock,
                 *address,
+                documents.as_ref(),
                 processes.clone(),
                 &mut report,
                 progress,
@@ -98,6 +101,7 @@ pub fn run(plan: &Plan, clock: Clock, progress: &mut dyn Progress) -> Result<Rep
                     plan,
                     clock,
                     server.address,
+                    server.documents.as_ref(),
                     processes,
                     &mut report,
                     progress,
@@ -136,13 +140,20 @@ fn open_load(
     plan: &Plan,
     clock: Clock,
     address: SocketAddr,
+    documents: Option<&Documents>,
     processes: &[u32],
 ) -> Result<Load, Failure> {
-    let wire = Wire::open(plan.carrier, plan.sockets, address).map_err(|error| Failure {
+    let opened = Wire::open(plan.carrier, plan.sockets, address);
+    let mut wire = opened.map_err(|error| Failure {
         doing: format!("connecting to {address}"),
         error,
         is_unreachable: true,
     })?;
+    let (mut host, mut root) = (String::new(), "");
+    if let Some(documents) = documents.filter(|_| plan.operations.contains(&Operation::Rules)) {
+        wire.ask_documents_at(documents.address);
+        (host, root) = (documents.address.to_string(), &documents.root);
+    }
     // Runs against one server within the same 65 seconds would need the same last digits to meet.
     let run = format!("{:08x}", clock.now().wall.as_millis() & 0xffff_ffff);
     let messages = Messages::new(Style {
@@ -150,6 +161,7 @@ fn open_load(
         domain: &plan.domain,
         run: &run,
         body_bytes: plan.body_bytes,
+        documents: (&host, root),
     });
     let is_reliable = plan.carrier == Carrier::Tcp;
     let world = World::new(
@@ -181,6 +193,7 @@ fn run_operations(
     plan: &Plan,
     clock: Clock,
     address: SocketAddr,
+    documents: Option<&Documents>,
     processes: Vec<u32>,
     report: &mut Report,
     progress: &mut dyn Progress,
@@ -188,7 +201,7 @@ fn run_operations(
     let mut bench = Bench {
         plan,
         clock,
-        load: open_load(plan, clock, address, &processes)?,
+        load: open_load(plan, clock, address, documents, &processes)?,
         base: None,
         watching: None,
         echo_micros: None,
@@ -205,7 +218,12 @@ fn run_operations(
                     bench.fan_out(*shape)?;
                 }
             }
-            Operation::Restore => {}
+            Operation::Rules if documents.is_some() => {
+                for shape in &plan.rules {
+                    bench.rules(*shape)?;
+                }
+            }
+            Operation::Rules | Operation::Restore => {}
             _ => bench.operation(operation)?,
         }
     }
@@ -217,10 +235,11 @@ impl Bench<'_> {
         let plan = self.plan;
         let act = match operation {
             Operation::PublishInitial => {
-                let work = || Work::Grow {
+                let work = Work::Grow {
+                    act: Act::Initial,
                     left: plan.objects_max,
                 };
-                return self.grow(operation, work());
+                return self.grow(operation, work);
             }
             Operation::PublishRefresh => Act::Refresh,
             Operation::PublishModify => Act::Modify,
@@ -275,29 +294,54 @@ impl Bench<'_> {
 
     fn fan_out(&mut self, shape: FanOut) -> Result<(), Failure> {
         let what = format!("fan-out {shape}: set-up");
-        let first = self.publish(shape.presentities, &what)?;
+        let first = self.publish(Act::Initial, shape.presentities, &what)?;
+        self.change(Operation::FanOut, Act::Modify, shape, first, &what)
+    }
+
+    /// Each PUT changes what all watchers of that presentity see.
+    fn rules(&mut self, shape: FanOut) -> Result<(), Failure> {
+        let what = format!("rules {shape}: set-up");
+        let first = self.publish(Act::Views, shape.presentities, &what)?;
+        let each = Work::Once {
+            act: Act::Rules,
+            next: first,
+            end: first + shape.presentities,
+        };
+        self.set_up(each, &what)?;
+        self.change(Operation::Rules, Act::Rules, shape, first, &what)
+    }
+
+    /// Watchers of these presentities, then one of them changed after another.
+    fn change(
+        &mut self,
+        operation: Operation,
+        act: Act,
+        shape: FanOut,
+        first: u32,
+        what: &str,
+    ) -> Result<(), Failure> {
         let work = Work::Watch {
             first,
             presentities: shape.presentities,
             made: 0,
             left: shape.presentities * shape.watchers,
         };
-        self.set_up(work, &what)?;
+        self.set_up(work, what)?;
         let work = Work::Cycle {
-            act: Act::Modify,
+            act,
             first,
             count: shape.presentities,
             next: 0,
         };
         // As many NOTIFYs under way as other operations have transactions.
         let window = self.plan.window.div_ceil(shape.watchers).max(1);
-        self.measure(Operation::FanOut, Some(shape), work, window as usize)
+        self.measure(operation, Some(shape), work, window as usize)
     }
 
     /// Users with a state.
-    fn publish(&mut self, count: u32, what: &str) -> Result<u32, Failure> {
+    fn publish(&mut self, act: Act, count: u32, what: &str) -> Result<u32, Failure> {
         let first = self.load.world.presentities.len() as u32;
-        self.set_up(Work::Grow { left: count }, what)?;
+        self.set_up(Work::Grow { act, left: count }, what)?;
         Ok(first)
     }
 
@@ -305,7 +349,7 @@ impl Bench<'_> {
         if let Some(first) = self.base {
             return Ok(first);
         }
-        let first = self.publish(self.plan.presentities, "users")?;
+        let first = self.publish(Act::Initial, self.plan.presentities, "users")?;
         self.base = Some(first);
         Ok(first)
     }
@@ -474,7 +518,7 @@ fn restore(plan: &Plan, clock: Clock, progress: &mut dyn Progress) -> Result<Res
         Ok((server, clock.monotonic().since(from).as_millis() as u64))
     };
     let (server, empty_start_ms) = start(&mut home)?;
-    let mut load = open_load(plan, clock, server.address, &[server.process()])?;
+    let mut load = open_load(plan, clock, server.address, None, &[server.process()])?;
     let gathers = plan.gathers();
     let pace = Pace::Closed {
         window: plan.window as usize,
@@ -482,6 +526,7 @@ fn restore(plan: &Plan, clock: Clock, progress: &mut dyn Progress) -> Result<Res
     };
     let mut tell = |done, rate| progress.tell(WHAT, done, rate);
     let mut work = Work::Grow {
+        act: Act::Initial,
         left: plan.presentities,
     };
     load.run(&mut work, pace, None, &mut tell)

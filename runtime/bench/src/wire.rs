@@ -49,6 +49,8 @@ pub(crate) struct Arrived<'a> {
 pub(crate) struct Wire {
     sockets: Sockets,
     addresses: Vec<SocketAddr>,
+    /// To where documents are; its queue comes after those of the sockets.
+    documents: Option<(SocketAddr, Option<(TcpStream, Framer)>)>,
     poller: Poller,
 }
 
@@ -105,11 +107,9 @@ impl Wire {
             Carrier::Tcp => {
                 let mut streams = Vec::new();
                 for _ in 0..count {
-                    let stream = TcpStream::connect_timeout(&target, CONNECT_MAX)?;
-                    stream.set_nodelay(true)?;
-                    stream.set_nonblocking(true)?;
+                    let (stream, framer) = connected(target)?;
                     addresses.push(stream.local_addr()?);
-                    streams.push((stream, Framer::new(MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX)));
+                    streams.push((stream, framer));
                 }
                 Sockets::Streams(streams, vec![0; READ_BYTES])
             }
@@ -117,8 +117,14 @@ impl Wire {
         Ok(Self {
             sockets,
             addresses,
+            documents: None,
             poller: Poller::default(),
         })
+    }
+
+    /// Where documents are. A connection is made when there is something to ask; a server closes those that idle.
+    pub(crate) fn ask_documents_at(&mut self, address: SocketAddr) {
+        self.documents = Some((address, None));
     }
 
     pub(crate) fn addresses(&self) -> &[SocketAddr] {
@@ -141,6 +147,9 @@ impl Wire {
                     self.poller.add(stream, waits);
                 }
             }
+        }
+        if let Some((_, Some((stream, _)))) = &self.documents {
+            self.poller.add(stream, outbox.blocked);
         }
         self.poller.wait(Some(timeout))
     }
@@ -173,6 +182,18 @@ impl Wire {
                 }
             }
         }
+        let last = self.addresses.len();
+        if let Some((_, connection)) = &mut self.documents
+            && let Some((stream, framer)) = connection
+            && self.poller.is_readable(last)
+        {
+            let mut room = [0; 4096];
+            match read_stream(last, stream, framer, &mut room, &mut take) {
+                Ok(read) => count += read,
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => *connection = None,
+                Err(error) => return Err(error),
+            }
+        }
         Ok(count)
     }
 
@@ -184,6 +205,16 @@ impl Wire {
                 continue;
             }
             let done = match &mut self.sockets {
+                _ if socket >= self.addresses.len() => match &mut self.documents {
+                    Some((address, connection)) => {
+                        let (stream, _) = match connection {
+                            Some(connection) => connection,
+                            None => connection.insert(connected(*address)?),
+                        };
+                        write_stream(stream, queue)?
+                    }
+                    None => true,
+                },
                 Sockets::Datagrams(sockets, _) => send_datagrams(&sockets[socket], queue),
                 Sockets::Streams(streams, _) => write_stream(&mut streams[socket].0, queue)?,
             };
@@ -197,6 +228,13 @@ impl Wire {
         }
         Ok(())
     }
+}
+
+fn connected(target: SocketAddr) -> io::Result<(TcpStream, Framer)> {
+    let stream = TcpStream::connect_timeout(&target, CONNECT_MAX)?;
+    stream.set_nodelay(true)?;
+    stream.set_nonblocking(true)?;
+    Ok((stream, Framer::new(MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX)))
 }
 
 /// Whether all have left. What the kernel refuses is lost, as in the network.

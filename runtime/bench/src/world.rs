@@ -7,7 +7,7 @@ use std::time::Duration;
 use machine::Instant;
 
 use crate::histogram::Histogram;
-use crate::messages::Messages;
+use crate::messages::{Messages, VIEWS};
 use crate::template::{Text, Values};
 use crate::wire::Outbox;
 use crate::wrong::{Kind, Wrong};
@@ -27,6 +27,10 @@ const RETRANSMIT: [Duration; 4] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
     Initial,
+    /// The same, of a document that rules will show parts of.
+    Views,
+    /// PUT of rules.
+    Rules,
     Refresh,
     Modify,
     Subscribe,
@@ -37,13 +41,18 @@ pub(crate) enum Act {
 impl Act {
     pub(crate) const fn method(self) -> &'static str {
         match self {
-            Self::Initial | Self::Refresh | Self::Modify => "PUBLISH",
+            Self::Initial | Self::Views | Self::Refresh | Self::Modify => "PUBLISH",
             Self::Subscribe | Self::Resubscribe | Self::Fetch => "SUBSCRIBE",
+            Self::Rules => "PUT",
         }
     }
 
+    /// Whether it changes what a presentity's watchers see.
     pub(crate) const fn is_publish(self) -> bool {
-        matches!(self, Self::Initial | Self::Refresh | Self::Modify)
+        matches!(
+            self,
+            Self::Initial | Self::Views | Self::Refresh | Self::Modify | Self::Rules
+        )
     }
 }
 
@@ -58,6 +67,18 @@ pub(crate) struct Presentity {
     /// Live subscriptions.
     pub(crate) watchers: u32,
     pub(crate) flight: u32,
+    /// Her rules show one tuple of her document.
+    pub(crate) has_views: bool,
+}
+
+impl Presentity {
+    /// The newest state that shows this: of one with rules only the rest of its number is seen.
+    pub(crate) fn version(&self, shown: u32) -> u32 {
+        match self.has_views {
+            true => self.sent - (self.sent.wrapping_sub(shown) % VIEWS).min(self.sent),
+            false => shown,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +137,8 @@ pub(crate) struct Counted {
     /// Messages that we sent or received.
     pub(crate) messages: u64,
     pub(crate) latency: Histogram,
+    /// From the request that changed what a watcher sees to her NOTIFY.
+    pub(crate) notify_latency: Histogram,
     pub(crate) retransmitted: u64,
     pub(crate) repeated_notifies: u64,
     pub(crate) cseq_gaps: u64,
@@ -125,8 +148,11 @@ impl Counted {
     pub(crate) fn clear(&mut self) {
         let mut latency = std::mem::take(&mut self.latency);
         latency.clear();
+        let mut notify_latency = std::mem::take(&mut self.notify_latency);
+        notify_latency.clear();
         *self = Self {
             latency,
+            notify_latency,
             ..Self::default()
         };
     }
@@ -138,6 +164,8 @@ pub(crate) struct World {
     pub(crate) subscriptions: Vec<Subscription>,
     flights: Vec<Flight>,
     free: Vec<u32>,
+    /// The PUTs that are not answered yet, in order.
+    pub(crate) put: VecDeque<(u32, u32)>,
     /// When to look at a flight again; each queue is in order of time.
     due: [VecDeque<(Instant, u32, u32)>; RETRANSMIT.len()],
     pub(crate) targets: Vec<Vec<u8>>,
@@ -163,6 +191,7 @@ impl World {
             subscriptions: Vec::new(),
             flights: Vec::new(),
             free: Vec::new(),
+            put: VecDeque::new(),
             due: Default::default(),
             targets: Vec::new(),
             messages,
@@ -176,6 +205,11 @@ impl World {
             counted: Counted::default(),
             wrong: Wrong::default(),
         }
+    }
+
+    /// How many sockets are ours; documents are asked for by the one after them.
+    pub(crate) fn sockets(&self) -> usize {
+        self.here.len()
     }
 
     /// Requests under way.
@@ -192,6 +226,7 @@ impl World {
             acknowledged: 0,
             watchers: 0,
             flight: NONE,
+            has_views: false,
         });
         self.presentities.len() as u32 - 1
     }
@@ -220,7 +255,7 @@ impl World {
         if act.is_publish() {
             let presentity = &self.presentities[subject];
             return presentity.flight == NONE
-                && (act == Act::Initial || !presentity.etag.is_empty());
+                && (matches!(act, Act::Initial | Act::Views) || !presentity.etag.is_empty());
         }
         let subscription = &self.subscriptions[subject];
         let fits = match act {
@@ -245,6 +280,7 @@ impl World {
             let presentity = &mut self.presentities[subject as usize];
             presentity.flight = slot;
             presentity.cseq += 1;
+            presentity.has_views |= act == Act::Views;
             if act == Act::Refresh {
                 (presentity.cseq, presentity.sent, 0)
             } else {
@@ -307,6 +343,21 @@ impl World {
     fn send(&mut self, slot: u32, outbox: &mut Outbox) {
         let flight = &self.flights[slot as usize];
         let subject = flight.subject;
+        if flight.act == Act::Rules {
+            let values = Values {
+                presentity: subject,
+                version: flight.version % VIEWS,
+                ..Values::NONE
+            };
+            let branch = (slot, flight.generation);
+            let template = &self.messages.rules;
+            outbox.push(self.here.len(), self.server, |out| {
+                template.write(out, &values)
+            });
+            self.put.push_back(branch);
+            self.counted.messages += 1;
+            return;
+        }
         let socket = subject as usize % self.here.len();
         let mut values = Values {
             here: &self.here[socket],
@@ -322,6 +373,7 @@ impl World {
             values.call = (subject | 1 << 31, 0);
             match flight.act {
                 Act::Refresh => &self.messages.publish_refresh,
+                Act::Views => &self.messages.publish_views,
                 // A publication that the server has forgotten begins anew.
                 _ if presentity.etag.is_empty() => &self.messages.publish_initial,
                 _ => &self.messages.publish_modify,
@@ -381,6 +433,10 @@ impl World {
 
     fn release(&mut self, slot: u32) {
         let flight = &mut self.flights[slot as usize];
+        if !flight.answered {
+            let branch = (slot, flight.generation);
+            self.put.retain(|put| *put != branch);
+        }
         flight.live = false;
         let subject = flight.subject as usize;
         if flight.act.is_publish() {
@@ -414,7 +470,7 @@ impl World {
                     self.give_up(slot);
                     continue;
                 }
-                if !flight.answered && !is_reliable {
+                if !flight.answered && !is_reliable && flight.act != Act::Rules {
                     self.counted.retransmitted += 1;
                     self.send(slot, outbox);
                 }

@@ -17,6 +17,8 @@ pub enum Kind {
     FinalState,
     /// A NOTIFY showed another presentity's state.
     OtherState,
+    /// A NOTIFY showed more than the rules show.
+    WrongView,
     /// A subscription ended that nobody had ended.
     Terminated,
     /// A NOTIFY for no subscription of ours.
@@ -39,6 +41,7 @@ impl Kind {
             Self::CseqBack => "CSeq went back",
             Self::FinalState => "wrong final state",
             Self::OtherState => "state of another user",
+            Self::WrongView => "more shown than the rules show",
             Self::Terminated => "subscription ended unasked",
             Self::Stray => "NOTIFY for no subscription",
             Self::NoAnswer => "no answer",

@@ -262,6 +262,7 @@ fn load(fault: Fault) -> Report {
         target: Target::Running {
             address: server.address,
             processes: Vec::new(),
+            documents: None,
         },
         carrier: Carrier::Udp,
         domain: "bench.example".to_owned(),
@@ -270,6 +271,7 @@ fn load(fault: Fault) -> Report {
             presentities: 4,
             watchers: 5,
         }],
+        rules: Vec::new(),
         loops: Loops::Closed,
         window: 5,
         sockets: 2,

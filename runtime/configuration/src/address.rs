@@ -11,6 +11,7 @@ use crate::nearest::nearest;
 pub(crate) enum Scheme {
     Sip(Transport),
     Http,
+    Https,
 }
 
 impl Scheme {
@@ -24,6 +25,7 @@ impl Scheme {
             Self::Sip(Transport::Udp) => "udp",
             Self::Sip(Transport::Tcp) => "tcp",
             Self::Http => "http",
+            Self::Https => "https",
         }
     }
 }
@@ -36,7 +38,7 @@ const SCHEMES: [(&str, u16, Option<Scheme>); 7] = [
     ("ws", 80, None),
     ("wss", 443, None),
     ("http", 80, Some(Scheme::Http)),
-    ("https", 443, None),
+    ("https", 443, Some(Scheme::Https)),
 ];
 
 /// `udp://10.0.0.5:5060`. `allowed` are the schemes that make sense here.

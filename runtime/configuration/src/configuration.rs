@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use machine::settings::{Listener, Network, Settings, Transport};
 
 use crate::entries::{Changes, Entry};
+use crate::problems::{Problem, Severity};
 
 /// Everything that was decided: by the file, a flag, the environment, the demo or a default.
 #[derive(Clone, Debug)]
@@ -26,6 +27,10 @@ pub struct Configuration {
     pub sip: Vec<SipBind>,
     /// Where HTTP is spoken.
     pub http: Vec<HttpBind>,
+    /// `[tls]`.
+    pub tls: Tls,
+    /// The domains that have a certificate of their own.
+    pub domain_pairs: Vec<(String, Pair)>,
     /// `[durability]`.
     pub durability: Durability,
     /// `[log]`.
@@ -108,6 +113,68 @@ pub struct HttpBind {
     pub address: SocketAddr,
     /// What is served there.
     pub serves: Vec<Serves>,
+    /// By TLS; none: as everybody can read it.
+    pub secure: Option<Secure>,
+}
+
+/// By which table a listener speaks TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Secure {
+    /// `[tls]`, whose certificate and key are there.
+    General,
+    /// A table of its own.
+    Own(Box<Tls>),
+}
+
+/// A table like `[tls]`. Its files are named, not read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate that is shown, and its key.
+    pub pair: Option<Pair>,
+    /// Who signs peers; none: whom the system believes.
+    pub ca: Option<Named>,
+    /// Who has to show a certificate.
+    pub verify_client: VerifyClient,
+}
+
+/// A certificate and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// With who signed it.
+    pub certificate: Named,
+    /// Its key.
+    pub key: Named,
+}
+
+/// A file, and where it is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Relative ones already count from the configuration file's own folder.
+    pub path: PathBuf,
+    pub(crate) at: Problem,
+}
+
+impl Named {
+    /// Something that is wrong with it.
+    pub fn problem(&self, message: impl Into<String>, severity: Severity) -> Problem {
+        Problem {
+            message: message.into(),
+            severity,
+            ..self.at.clone()
+        }
+    }
+}
+
+/// `verify_client`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum VerifyClient {
+    /// Nobody is asked.
+    #[default]
+    None,
+    /// Who has one.
+    Optional,
+    /// Everybody.
+    Required,
 }
 
 /// What an HTTP listener serves.
@@ -117,8 +184,10 @@ pub enum Serves {
     Health,
     /// Users' documents.
     Xcap,
-    /// What operators ask; only where nobody from another machine reaches any listener.
+    /// What operators ask and order; only where nobody from another machine reaches any listener.
     Api,
+    /// Counters and gauges; as the API.
+    Metrics,
 }
 
 /// What this process is to others.

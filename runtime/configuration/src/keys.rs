@@ -110,7 +110,7 @@ pub(crate) const ROOT: &[Key] = &[
     ),
     key("node", Kind::Table(NODE), "", ""),
     key("listen", Kind::Table(LISTEN), "", ""),
-    later("tls", Kind::Table(TLS)),
+    key("tls", Kind::Table(TLS), "", ""),
     key("identity", Kind::Table(IDENTITY), "", ""),
     key("presence", Kind::Table(PRESENCE), "", ""),
     key("xdms", Kind::Table(XDMS), "", ""),
@@ -202,7 +202,7 @@ const SIP: &[Key] = &[
 const HTTP: &[Key] = &[
     key("bind", Kind::OneOrMore(&Kind::Text), "", ""),
     key("serves", Kind::List(&SERVES), "", ""),
-    later("tls", Kind::Table(TLS)),
+    key("tls", Kind::Table(TLS), "", ""),
     reserved("proxy_protocol"),
 ];
 
@@ -210,19 +210,29 @@ const SERVES: Kind = Kind::Choice(&[
     ("health", true),
     ("xcap", true),
     ("api", true),
-    ("metrics", false),
+    ("metrics", true),
     ("console", false),
 ]);
 
 const TLS: &[Key] = &[
-    key("certificate", Kind::Text, "", ""),
-    key("key", Kind::Text, "", ""),
-    key("ca", Kind::Text, "", ""),
+    key(
+        "certificate",
+        Kind::Text,
+        "none",
+        "PEM file: our certificate, then who signed it; looked at each minute and at reload",
+    ),
+    key("key", Kind::Text, "none", "PEM file: its key"),
+    key(
+        "ca",
+        Kind::Text,
+        "the system's",
+        "PEM file: who signs peers",
+    ),
     key(
         "verify_client",
         Kind::Choice(&[("none", true), ("optional", true), ("required", true)]),
-        "",
-        "",
+        "\"none\"",
+        "who connects shows a certificate that one of `ca` signed: none | optional | required",
     ),
 ];
 
@@ -408,8 +418,13 @@ pub(crate) const DOMAIN: &[Key] = &[
         "the domain",
         "which password is asked for",
     ),
-    later("certificate", Kind::Text),
-    later("key", Kind::Text),
+    key(
+        "certificate",
+        Kind::Text,
+        "[tls]'s",
+        "shown to who asks for this domain, or for a host that it is for",
+    ),
+    key("key", Kind::Text, "[tls]'s", "its key"),
     later("users_max", number(0, u32::MAX as i128)),
     key(
         "presence",

@@ -18,8 +18,8 @@ mod reader;
 mod walk;
 
 pub use configuration::{
-    Commit, Configuration, Durability, HttpBind, Identities, Log, LogFormat, LogLevel, Role,
-    Serves, SipBind,
+    Commit, Configuration, Durability, HttpBind, Identities, Log, LogFormat, LogLevel, Named, Pair,
+    Role, Secure, Serves, SipBind, Tls, VerifyClient,
 };
 pub use demo::Overrides;
 pub use entries::{Changes, Entry, Origin};

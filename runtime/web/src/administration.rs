@@ -34,11 +34,17 @@ pub trait Administration: Send + Sync + 'static {
         rules: Option<&[u8]>,
     ) -> Result<Value, Refusal>;
 
-    /// Every user: of the configuration and of the store; secrets aside.
+    /// Users of the configuration and of the store, by their addresses; secrets aside. With `next` where there are more.
     ///
     /// # Errors
     /// The store can't say.
-    fn users(&self) -> Result<Value, Refusal>;
+    fn users(&self, page: &Page) -> Result<Value, Refusal>;
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// The store can't say.
+    fn user(&self, aor: &str) -> Result<Option<Value>, Refusal>;
 
     /// Adds a user or changes one, by what an object of JSON says. `exists`: whether she has to be there (If-Match) or must not
     /// (If-None-Match).
@@ -58,6 +64,20 @@ pub trait Administration: Send + Sync + 'static {
     /// # Errors
     /// Why not.
     fn drain(&self) -> Result<Value, Refusal>;
+}
+
+/// Which part of a long list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// What comes after this one, which need not be there any more.
+    pub after: Option<String>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+impl Page {
+    /// 1000 users of 1 kB are 1 MB; a client of ours takes four. More are asked for: so many come.
+    pub const LIMIT_MAX: usize = 1000;
 }
 
 /// An answer that is no, as RFC 9457 writes it.

@@ -1,4 +1,4 @@
-//! Asks a server that runs: over its `admin.sock`, or over HTTP where TIDINGS_ADMIN names a URL.
+//! Asks a server that runs: over its `admin.sock`, or over HTTP or HTTPS where a URL is named.
 
 use std::fmt;
 use std::io;
@@ -21,13 +21,22 @@ const ANSWER_BYTES_MAX: usize = 4 << 20;
 pub enum Target {
     /// A socket in the file system.
     Socket(PathBuf),
-    /// `http://HOST:PORT`, with a token where there is one.
+    /// `http://HOST:PORT` or `https://HOST:PORT`, with a token where there is one.
     Url {
         /// `HOST:PORT`.
         authority: String,
         /// For `Authorization: Bearer`.
         token: Option<String>,
+        /// `https://`, and who is believed.
+        secure: Option<Believed>,
     },
+}
+
+/// Who is believed to sign servers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Believed {
+    /// A PEM file; none: whom the system believes.
+    pub ca: Option<PathBuf>,
 }
 
 impl Target {
@@ -36,14 +45,12 @@ impl Target {
     /// # Errors
     /// What would be right.
     pub fn parse(text: &str, token: Option<String>) -> Result<Self, String> {
-        if text.starts_with("https://") {
-            return Err(format!(
-                "{text}: https is not built yet; name the socket or an http:// URL"
-            ));
-        }
-        let Some(rest) = text.strip_prefix("http://") else {
-            return Ok(Self::Socket(PathBuf::from(text)));
+        let (rest, port) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
+            (Some(rest), _) => (rest, 80),
+            (_, Some(rest)) => (rest, 443),
+            _ => return Ok(Self::Socket(PathBuf::from(text))),
         };
+        let secure = (port == 443).then(Believed::default);
         let host = rest.trim_end_matches('/');
         if host.is_empty() || host.contains(['/', '@', ' ']) {
             return Err(format!("{text}: not http://HOST:PORT"));
@@ -54,9 +61,25 @@ impl Target {
         let authority = if has_port {
             host.to_owned()
         } else {
-            format!("{host}:80")
+            format!("{host}:{port}")
         };
-        Ok(Self::Url { authority, token })
+        Ok(Self::Url {
+            authority,
+            token,
+            secure,
+        })
+    }
+
+    /// The same; who answers by TLS has to be signed by one of this file.
+    pub fn believing(mut self, file: Option<PathBuf>) -> Self {
+        if let Self::Url {
+            secure: Some(believed),
+            ..
+        } = &mut self
+        {
+            believed.ca = file;
+        }
+        self
     }
 }
 
@@ -64,7 +87,12 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Socket(path) => write!(f, "{}", path.display()),
-            Self::Url { authority, .. } => write!(f, "http://{authority}"),
+            Self::Url {
+                authority, secure, ..
+            } => {
+                let scheme = if secure.is_some() { "https" } else { "http" };
+                write!(f, "{scheme}://{authority}")
+            }
         }
     }
 }
@@ -100,6 +128,8 @@ pub enum CallError {
     NobodyThere(io::Error),
     /// The answer took too long.
     Timeout,
+    /// Who answers could not prove to be who was meant.
+    NotBelieved(String),
     /// What was spoken was not HTTP as we know it.
     Broken(String),
 }
@@ -109,7 +139,7 @@ impl fmt::Display for CallError {
         match self {
             Self::NobodyThere(error) => write!(f, "{error}"),
             Self::Timeout => f.write_str("no answer in time"),
-            Self::Broken(why) => f.write_str(why),
+            Self::NotBelieved(why) | Self::Broken(why) => f.write_str(why),
         }
     }
 }
@@ -174,7 +204,11 @@ async fn ask(target: &Target, call: Call) -> Result<Answer, CallError> {
             request = request.header(header::HOST, "localhost");
             exchange(stream.map_err(CallError::NobodyThere)?, request, body).await
         }
-        Target::Url { authority, token } => {
+        Target::Url {
+            authority,
+            token,
+            secure,
+        } => {
             let stream = tokio::net::TcpStream::connect(authority.as_str())
                 .await
                 .map_err(CallError::NobodyThere)?;
@@ -182,7 +216,14 @@ async fn ask(target: &Target, call: Call) -> Result<Answer, CallError> {
             if let Some(token) = token {
                 request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
             }
-            exchange(stream, request, body).await
+            let Some(believed) = secure else {
+                return exchange(stream, request, body).await;
+            };
+            let connector =
+                tls::Connector::new(believed.ca.as_deref()).map_err(CallError::NotBelieved)?;
+            let host = authority.rsplit_once(':').map_or("", |(host, _)| host);
+            let stream = connector.connect(host, stream).await;
+            exchange(stream.map_err(CallError::NotBelieved)?, request, body).await
         }
     }
 }

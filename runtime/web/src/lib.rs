@@ -10,11 +10,11 @@ mod routes;
 mod server;
 mod socket;
 
-pub use administration::{Administration, Refusal};
-pub use client::{Answer, Call, CallError, Target, call, carry_out};
+pub use administration::{Administration, Page, Refusal};
+pub use client::{Answer, Believed, Call, CallError, Target, call, carry_out};
 pub use documents::{
     Asked, Claim, Documents, Told, Unidentified, with_documents, with_documents_as,
 };
-pub use routes::{admin_routes, api_routes, health_routes, no_routes};
+pub use routes::{admin_routes, api_routes, health_routes, metrics_routes, no_routes};
 pub use server::{CONNECTIONS_MAX, Listening, listen, serve};
 pub use socket::{AdminSocket, SOCKET_NAME};

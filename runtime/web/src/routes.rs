@@ -13,7 +13,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use crate::documents::{check_origin, is_loopback};
-use crate::{Administration, Refusal};
+use crate::{Administration, Page, Refusal};
 
 /// No request of ours has a body worth mentioning. Beyond it: 413.
 const BODY_BYTES_MAX: u64 = 65_536;
@@ -32,8 +32,12 @@ pub fn no_routes(asked: Asked) -> Router {
 
 /// What `admin.sock` serves: health, `/metrics`, `/api/v1/status`, `/api/v1/reload`, `/api/v1/drain`, `/api/v1/users`.
 pub fn admin_routes(asked: Asked) -> Router {
-    let api = Router::new()
-        .route("/metrics", get(metrics))
+    let metrics = Router::new().route("/metrics", get(metrics));
+    bounded(health().merge(metrics).merge(api()).merge(questions())).with_state(asked)
+}
+
+fn api() -> Router<Asked> {
+    Router::new()
         .route("/api/v1/status", get(status))
         .route("/api/v1/reload", post(reload))
         .route("/api/v1/drain", post(drain))
@@ -41,15 +45,20 @@ pub fn admin_routes(asked: Asked) -> Router {
         .route(
             "/api/v1/users/{aor}",
             get(user).put(put_user).delete(remove_user),
-        );
-    bounded(health().merge(api).merge(questions())).with_state(asked)
+        )
 }
 
 /// What of the API is answered on a listener that only this machine reaches: to its own people, not to pages of elsewhere, and not
 /// to what a proxy hands on.
 pub fn api_routes(asked: Asked) -> Router {
-    let questions = questions().layer(middleware::from_fn(only_local));
-    bounded(questions).with_state(asked)
+    let api = api().merge(questions());
+    bounded(api.layer(middleware::from_fn(only_local))).with_state(asked)
+}
+
+/// `serves = ["metrics"]`, on a listener that only this machine reaches.
+pub fn metrics_routes(asked: Asked) -> Router {
+    let metrics = Router::new().route("/metrics", get(metrics));
+    bounded(metrics.layer(middleware::from_fn(only_local))).with_state(asked)
 }
 
 fn questions() -> Router<Asked> {
@@ -95,13 +104,7 @@ async fn explain_by(
 }
 
 async fn explained(asked: Asked, aor: String, uri: &Uri, rules: Option<Bytes>) -> Response {
-    let pairs = uri.query().unwrap_or_default().split('&');
-    let watcher = pairs
-        .filter_map(|pair| pair.strip_prefix("watcher="))
-        .next();
-    let watcher =
-        watcher.map(|watcher| percent_decode_str(watcher).decode_utf8_lossy().into_owned());
-    let Some(watcher) = watcher.filter(|watcher| !watcher.is_empty()) else {
+    let Some(watcher) = queried(uri, "watcher").filter(|watcher| !watcher.is_empty()) else {
         return refused(&Refusal::new(
             400,
             "Bad Request",
@@ -198,15 +201,33 @@ async fn drain(State(asked): State<Asked>) -> Response {
     ask(asked, |asked| asked.drain()).await
 }
 
-async fn users(State(asked): State<Asked>) -> Response {
-    ask(asked, |asked| asked.users()).await
+/// The first value of this name in the query.
+fn queried(uri: &Uri, name: &str) -> Option<String> {
+    let pairs = uri.query()?.split('&');
+    let mut values = pairs.filter_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    let value = values.next()?;
+    Some(percent_decode_str(value).decode_utf8_lossy().into_owned())
+}
+
+async fn users(State(asked): State<Asked>, uri: Uri) -> Response {
+    let limit = match queried(&uri, "limit").map(|limit| limit.parse::<usize>()) {
+        None => Page::LIMIT_MAX,
+        Some(Ok(limit)) if limit > 0 => limit.min(Page::LIMIT_MAX),
+        Some(_) => {
+            let why = format!("limit is a number from 1 to {}", Page::LIMIT_MAX);
+            return refused(&Refusal::new(400, "Bad Request", why));
+        }
+    };
+    let page = Page {
+        after: queried(&uri, "after"),
+        limit,
+    };
+    ask(asked, move |asked| asked.users(&page)).await
 }
 
 async fn user(State(asked): State<Asked>, Path(aor): Path<String>) -> Response {
     ask(asked, move |asked| {
-        let mut all = asked.users()?;
-        let users = all["users"].as_array_mut().map(std::mem::take);
-        let hers = users.into_iter().flatten().find(|user| user["aor"] == *aor);
+        let hers = asked.user(&aor)?;
         hers.ok_or_else(|| Refusal::new(404, "Not Found", format!("{aor} is no user")))
     })
     .await

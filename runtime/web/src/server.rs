@@ -48,11 +48,16 @@ pub fn listen(address: SocketAddr) -> io::Result<Listening> {
     Ok(Listening { socket, address })
 }
 
-/// Serves `routes` on an open socket until the task is dropped. Runs on tokio.
+/// Serves `routes` on an open socket until the task is dropped: by TLS where there is an acceptor. A handshake takes a
+/// connection's place, and is bounded by the acceptor. Runs on tokio.
 ///
 /// # Errors
 /// When tokio can't take the socket.
-pub async fn serve(listening: Listening, routes: Router) -> io::Result<()> {
+pub async fn serve(
+    listening: Listening,
+    routes: Router,
+    secure: Option<tls::Acceptor>,
+) -> io::Result<()> {
     let socket = tokio::net::TcpListener::from_std(listening.socket)?;
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
@@ -62,8 +67,19 @@ pub async fn serve(listening: Listening, routes: Router) -> io::Result<()> {
         match socket.accept().await {
             Ok((stream, peer)) => {
                 let routes = routes.clone().layer(Extension(Peer(peer)));
+                let secure = secure.clone();
                 tokio::spawn(async move {
-                    connection(stream, routes).await;
+                    match secure {
+                        None => connection(stream, routes).await,
+                        Some(acceptor) => match acceptor.accept(stream).await {
+                            Ok(stream) => {
+                                let names = tls::peer_names(&stream);
+                                tracing::debug!(%peer, ?names, "TLS");
+                                connection(stream, routes).await;
+                            }
+                            Err(error) => tracing::debug!(%peer, %error, "no TLS handshake"),
+                        },
+                    }
                     drop(place);
                 });
             }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use web::{Administration, Asked, Claim, Documents, Refusal, Told, Unidentified};
+use web::{Administration, Asked, Claim, Documents, Page, Refusal, Told, Unidentified};
 
 #[derive(Default)]
 struct Shelf {
@@ -73,8 +73,12 @@ impl Administration for Shelf {
         Ok(Value::Null)
     }
 
-    fn users(&self) -> Result<Value, Refusal> {
+    fn users(&self, _: &Page) -> Result<Value, Refusal> {
         Ok(Value::Null)
+    }
+
+    fn user(&self, _: &str) -> Result<Option<Value>, Refusal> {
+        Ok(None)
     }
 
     fn put_user(&self, _: &str, _: &str, _: Option<bool>) -> Result<Value, Refusal> {
@@ -104,7 +108,7 @@ async fn serve(shelf: &Arc<Shelf>) -> SocketAddr {
     let listening = web::listen("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listening.address;
     let routes = web::with_documents(web::health_routes(shelf.clone()), shelf.clone());
-    tokio::spawn(web::serve(listening, routes));
+    tokio::spawn(web::serve(listening, routes, None));
     address
 }
 

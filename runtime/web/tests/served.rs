@@ -17,7 +17,7 @@ use std::time::Duration;
 use axum::http::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use web::{AdminSocket, Administration, Answer, CallError, Refusal, Target};
+use web::{AdminSocket, Administration, Answer, CallError, Page, Refusal, Target};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -58,8 +58,12 @@ impl Administration for Asked {
         Ok(serde_json::json!([presentity, watcher, rules]))
     }
 
-    fn users(&self) -> Result<Value, Refusal> {
-        Ok(json!({ "users": [{ "aor": "sip:alice@example.com" }] }))
+    fn users(&self, page: &Page) -> Result<Value, Refusal> {
+        Ok(json!({ "users": [], "after": page.after, "limit": page.limit }))
+    }
+
+    fn user(&self, aor: &str) -> Result<Option<Value>, Refusal> {
+        Ok((aor == "sip:alice@example.com").then(|| json!({ "aor": aor })))
     }
 
     fn put_user(&self, aor: &str, text: &str, exists: Option<bool>) -> Result<Value, Refusal> {
@@ -79,7 +83,8 @@ impl Administration for Asked {
 fn serve(asked: &Arc<Asked>) -> SocketAddr {
     let listening = web::listen("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listening.address;
-    tokio::spawn(web::serve(listening, web::health_routes(asked.clone())));
+    let routes = web::health_routes(asked.clone());
+    tokio::spawn(web::serve(listening, routes, None));
     address
 }
 
@@ -329,6 +334,7 @@ fn targets_are_sockets_or_urls() {
         Ok(Target::Url {
             authority: authority.to_owned(),
             token: None,
+            secure: None,
         })
     };
     assert_eq!(Target::parse("http://[::1]:8080/", None), url("[::1]:8080"));
@@ -340,8 +346,32 @@ fn targets_are_sockets_or_urls() {
         Target::parse("data/admin.sock", None),
         Ok(Target::Socket("data/admin.sock".into()))
     );
-    for wrong in ["https://a", "http://", "http://a/b", "http://u@a"] {
+    for wrong in ["https://", "http://", "http://a/b", "http://u@a"] {
         assert!(Target::parse(wrong, None).is_err(), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn users_come_in_pages_of_a_bounded_length() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut socket = AdminSocket::open(folder.path()).unwrap();
+    let asked = Arc::new(Asked::default());
+    let listener = socket.take().unwrap();
+    tokio::spawn(AdminSocket::serve(listener, web::admin_routes(asked)));
+    let target = Target::Socket(socket.path().to_owned());
+    let page = async |query: &str| {
+        let path = format!("/api/v1/users{query}");
+        let answer = web::call(&target, Method::GET, &path, TIMEOUT).await;
+        let answer = answer.unwrap();
+        let body: Value = serde_json::from_slice(&answer.body).unwrap();
+        (answer.status, body["after"].clone(), body["limit"].clone())
+    };
+    let after = "?limit=2&after=sip%3Aa%40b.net";
+    assert_eq!(page("").await, (200, Value::Null, json!(Page::LIMIT_MAX)));
+    assert_eq!(page(after).await, (200, json!("sip:a@b.net"), json!(2)));
+    assert_eq!(page("?limit=99999999").await.2, json!(Page::LIMIT_MAX));
+    for wrong in ["?limit=0", "?limit=-1", "?limit=many"] {
+        assert_eq!(page(wrong).await.0, 400, "{wrong}");
     }
 }
 

@@ -103,6 +103,9 @@ fn in_words(value: &Value) -> String {
     for http in value["http"].as_array().into_iter().flatten() {
         out.push_str(&format!("  http     http://{}\n", text(http)));
     }
+    for https in value["https"].as_array().into_iter().flatten() {
+        out.push_str(&format!("  http     https://{}\n", text(https)));
+    }
     out.push_str(&format!(
         "  data     {}\n  holds    {} publications, {} subscriptions, {} presentities\n",
         text(&value["data"]),
@@ -212,6 +215,7 @@ fn target(arguments: &Admin) -> Result<Target, String> {
     }
     if let Some(named) = environment("TIDINGS_ADMIN") {
         return Target::parse(&named, environment("TIDINGS_ADMIN_TOKEN"))
+            .map(|target| target.believing(arguments.ca.clone()))
             .map_err(|wrong| format!("TIDINGS_ADMIN: {wrong}"));
     }
     let file = arguments.config.as_deref();

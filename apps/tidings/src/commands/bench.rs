@@ -5,7 +5,7 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bench::{Carrier, Commit, FanOut, Loops, Operation, Plan, Target};
+use bench::{Carrier, Commit, Documents, FanOut, Loops, Operation, Plan, Target};
 use clap::{Args, ValueEnum};
 use node::Clock;
 
@@ -46,6 +46,17 @@ pub(crate) struct Bench {
         default_value = "100x100,1000x10"
     )]
     fan_out: Vec<FanOut>,
+    /// The same for rules: each PUT of a presentity's rules changes what all of her watchers see
+    #[arg(
+        long,
+        value_name = "PxW",
+        value_delimiter = ',',
+        default_value = "1x1000"
+    )]
+    rules: Vec<FanOut>,
+    /// XCAP root of TARGET, for rules: http://ADDRESS:PORT/PATH
+    #[arg(long, value_name = "URL")]
+    xcap_root: Option<String>,
     /// Which loops
     #[arg(long = "loop", value_name = "LOOP", default_value = "both")]
     loops: Loop,
@@ -126,6 +137,7 @@ enum Name {
     SubscribeRefresh,
     Fetch,
     FanOut,
+    Rules,
     Restore,
 }
 
@@ -139,6 +151,7 @@ impl Name {
             Self::SubscribeRefresh => Operation::SubscribeRefresh,
             Self::Fetch => Operation::Fetch,
             Self::FanOut => Operation::FanOut,
+            Self::Rules => Operation::Rules,
             Self::Restore => Operation::Restore,
         }
     }
@@ -227,6 +240,7 @@ fn plan(arguments: &Bench) -> Result<Plan, (String, u8)> {
         domain: arguments.domain.clone(),
         operations,
         fan_outs: arguments.fan_out.clone(),
+        rules: arguments.rules.clone(),
         loops,
         window: arguments.window,
         sockets: arguments.sockets,
@@ -274,7 +288,41 @@ fn target(arguments: &Bench) -> Result<Target, (String, u8)> {
     Ok(Target::Running {
         address,
         processes: arguments.process.clone(),
+        documents: documents(arguments)?,
     })
+}
+
+/// Where rules are put on a server that runs.
+fn documents(arguments: &Bench) -> Result<Option<Documents>, (String, u8)> {
+    let wants = arguments.operations.iter();
+    let wants = wants
+        .map(|name| name.operation())
+        .any(|one| one == Operation::Rules);
+    let Some(url) = &arguments.xcap_root else {
+        let why = "--operations rules needs --xcap-root http://ADDRESS:PORT/PATH of TARGET";
+        return match wants {
+            true => Err((why.to_owned(), exit::USAGE)),
+            false => Ok(None),
+        };
+    };
+    let rest = url.strip_prefix("http://").unwrap_or_default();
+    let (address, root) = rest.split_once('/').unwrap_or((rest, ""));
+    let Ok(address) = address.parse::<SocketAddr>() else {
+        let why = format!("--xcap-root: {url}: not http://ADDRESS:PORT/PATH");
+        return Err((why, exit::USAGE));
+    };
+    if !address.ip().is_loopback() && !arguments.target_is_mine {
+        let why =
+            format!("{address} is beyond this machine; if you may load it, say --target-is-mine");
+        return Err((why, exit::USAGE));
+    }
+    let root = root.trim_end_matches('/');
+    let root = if root.is_empty() {
+        String::new()
+    } else {
+        format!("/{root}")
+    };
+    Ok(Some(Documents { address, root }))
 }
 
 /// The table as it grows, on a terminal.

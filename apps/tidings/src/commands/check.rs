@@ -6,7 +6,7 @@ use configuration::{Overrides, Problems, Reading, Severity};
 use serde_json::json;
 
 use crate::command_line::Check;
-use crate::{commands, exit};
+use crate::{certificates, commands, exit};
 
 pub(crate) fn run(arguments: &Check) -> u8 {
     if arguments.ifc {
@@ -20,7 +20,17 @@ pub(crate) fn run(arguments: &Check) -> u8 {
         ..Overrides::default()
     };
     match configuration::read(arguments.config.as_deref(), &overrides) {
-        Ok(reading) => good(arguments, &reading),
+        Ok(mut reading) => {
+            let now = node::Clock::new().now().wall;
+            let found = certificates::examine(&reading.configuration, now);
+            let is_bad = found.has_errors();
+            reading.warnings.0.extend(found.0);
+            if is_bad {
+                show(&reading.warnings, arguments.json, None);
+                return exit::USAGE;
+            }
+            good(arguments, &reading)
+        }
         Err(problems) => {
             show(&problems, arguments.json, None);
             exit::USAGE

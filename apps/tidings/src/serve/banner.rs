@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use configuration::{Configuration, Serves};
+use configuration::{Configuration, HttpBind, Serves};
 use machine::settings::Listener;
 use node::Node;
 
@@ -57,19 +57,15 @@ fn text(
         Some(file) => format!("tidings {version}, {}: {domains}\n", file.display()),
     };
     let _ = writeln!(out, "  sip      {}", sip(listeners));
-    if !http.is_empty() {
-        let urls: Vec<String> = http
-            .iter()
-            .map(|address| format!("http://{address}/readyz"))
-            .collect();
-        let _ = writeln!(out, "  health   {}", urls.join("   "));
+    let health = urls(configuration, http, Serves::Health, "/readyz");
+    if !health.is_empty() {
+        let _ = writeln!(out, "  health   {}", health.join("   "));
     }
     let roots = &configuration.settings.xcap_roots;
-    let serves = configuration.http.iter().zip(http);
-    let documents: Vec<String> = serves
-        .filter(|(bind, _)| bind.serves.contains(&Serves::Xcap))
-        .filter_map(|(_, address)| Some(format!("http://{address}{}", roots.first()?.path)))
-        .collect();
+    let documents = match roots.first() {
+        Some(root) => urls(configuration, http, Serves::Xcap, &root.path),
+        None => Vec::new(),
+    };
     if !documents.is_empty() {
         let _ = writeln!(out, "  xcap     {}", documents.join("   "));
     }
@@ -104,6 +100,26 @@ fn text(
         );
     }
     out
+}
+
+/// Where HTTP serves this, below `path`.
+fn urls(
+    configuration: &Configuration,
+    http: &[SocketAddr],
+    served: Serves,
+    path: &str,
+) -> Vec<String> {
+    let listeners = configuration.http.iter().zip(http);
+    let serving = listeners.filter(|(bind, _)| bind.serves.contains(&served));
+    let url = |(bind, address): (&HttpBind, &SocketAddr)| {
+        let scheme = if bind.secure.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        format!("{scheme}://{address}{path}")
+    };
+    serving.map(url).collect()
 }
 
 /// `udp, tcp 127.0.0.1:5060   udp [::1]:5060`: transports by address.

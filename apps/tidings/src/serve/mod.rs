@@ -21,6 +21,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use web::{AdminSocket, Listening};
 
+use crate::certificates::Certificates;
 use crate::command_line::Serve;
 use crate::{commands, exit};
 use logs::Logs;
@@ -28,6 +29,9 @@ use recorder::Recorder;
 use running::Running;
 use signals::{End, Signals};
 use systemd::Systemd;
+
+/// Who renews a certificate writes a file and tells nobody.
+const CERTIFICATES_EVERY: Duration = Duration::from_secs(60);
 
 /// Runs until a signal, a drain or a failure ends it.
 pub(crate) fn run(arguments: &Serve) -> u8 {
@@ -37,6 +41,11 @@ pub(crate) fn run(arguments: &Serve) -> u8 {
         Ok(reading) => reading,
         Err(problems) => return refused(&problems),
     };
+    let (certificates, doubtful) =
+        match Certificates::open(&reading.configuration, clock.now().wall) {
+            Ok(opened) => opened,
+            Err(problems) => return refused(&problems),
+        };
     let logs = match Logs::begin(&reading.configuration.log, clock) {
         Ok(logs) => logs,
         Err(wrong) => {
@@ -48,6 +57,7 @@ pub(crate) fn run(arguments: &Serve) -> u8 {
     reading
         .warnings
         .iter()
+        .chain(&doubtful)
         .for_each(|warning| tracing::warn!("{warning}"));
     let recorder = match recorder(arguments, clock) {
         Ok(recorder) => recorder,
@@ -60,7 +70,7 @@ pub(crate) fn run(arguments: &Serve) -> u8 {
         Some(recorder) => recorder.observer(logs.lines()),
         None => logs.lines(),
     };
-    let served = serve(reading, overrides, (logs, observer), clock);
+    let served = serve(reading, overrides, certificates, (logs, observer), clock);
     if let Some(recorder) = recorder {
         recorder.finish();
     }
@@ -117,6 +127,7 @@ fn refused(problems: &Problems) -> u8 {
 fn serve(
     reading: Reading,
     overrides: Overrides,
+    certificates: Certificates,
     (logs, observer): (Logs, Arc<dyn Observer>),
     clock: Clock,
 ) -> Result<(), Failure> {
@@ -128,12 +139,7 @@ fn serve(
         .map_err(|error| store_failure(&error))?;
     let documents: Box<dyn store::documents::RecoveredDocuments> = Box::new(documents);
     let http = open_http(&configuration)?;
-    let mut socket = AdminSocket::open(&configuration.data).map_err(|error| {
-        failed(format!(
-            "{}: {error}",
-            configuration.data.join(web::SOCKET_NAME).display()
-        ))
-    })?;
+    let mut socket = open_socket(&configuration.data)?;
     let runtime = runtime()?;
     let readiness = Readiness::new();
     let (drain, drains) = mpsc::channel(1);
@@ -144,6 +150,7 @@ fn serve(
     let running = Arc::new(Running::new(running::Begin {
         configuration: configuration.clone(),
         overrides,
+        certificates,
         readiness: readiness.clone(),
         http: addresses,
         logs,
@@ -179,6 +186,11 @@ fn serve(
     drop(socket);
     runtime.shutdown_timeout(Duration::from_millis(200));
     outcome
+}
+
+fn open_socket(folder: &Path) -> Result<AdminSocket, Failure> {
+    let place = folder.join(web::SOCKET_NAME);
+    AdminSocket::open(folder).map_err(|error| failed(format!("{}: {error}", place.display())))
 }
 
 fn is_new(folder: &Path) -> bool {
@@ -268,7 +280,7 @@ fn spawn_web(
 ) {
     // Tokens are not built yet: the API is there as long as nobody from another machine is.
     let is_local = running.is_loopback_only();
-    for (listening, serves) in http {
+    for (index, (listening, serves)) in http.into_iter().enumerate() {
         let health = serves.contains(&Serves::Health);
         let mut routes = match health {
             true => web::health_routes(running.clone()),
@@ -277,10 +289,14 @@ fn spawn_web(
         if serves.contains(&Serves::Api) && is_local {
             routes = web::api_routes(running.clone()).merge(routes.reset_fallback());
         }
+        if serves.contains(&Serves::Metrics) {
+            routes = web::metrics_routes(running.clone()).merge(routes.reset_fallback());
+        }
         if serves.contains(&Serves::Xcap) && running.documents.is_served() {
             routes = web::with_documents(routes, running.documents.clone());
         }
-        runtime.spawn(web::serve(listening, routes));
+        let secure = running.certificates.acceptor(index);
+        runtime.spawn(web::serve(listening, routes, secure));
     }
     if let Some(listener) = socket.take() {
         let mut routes = web::admin_routes(running.clone());
@@ -289,6 +305,14 @@ fn spawn_web(
         }
         runtime.spawn(AdminSocket::serve(listener, routes));
     }
+    let running = running.clone();
+    runtime.spawn(async move {
+        loop {
+            tokio::time::sleep(CERTIFICATES_EVERY).await;
+            let running = running.clone();
+            let _ = tokio::task::spawn_blocking(move || running.look_at_certificates()).await;
+        }
+    });
 }
 
 /// Hands watchers away where asked, sends what is owed, closes the store; all within `drain_seconds_max`.

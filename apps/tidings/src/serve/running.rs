@@ -4,20 +4,21 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use configuration::{Changes, Configuration, Overrides};
+use configuration::{Changes, Configuration, HttpBind, Overrides, Problems};
 use machine::Wall;
 use machine::settings::Settings;
 use node::{Clock, Node, Readiness};
 use serde_json::{Value, json};
 use store::documents::{User, UserError};
 use tokio::sync::mpsc;
-use web::{Administration, Refusal};
+use web::{Administration, Page, Refusal};
 
 use super::calendar::rfc3339;
 use super::documents::Documents;
 use super::logs::Logs;
 use super::metrics;
 use super::systemd::Systemd;
+use crate::certificates::Certificates;
 use crate::users::{self, Wanted, in_force};
 
 /// How often the node is asked whether it still can; a failed one takes nothing meanwhile.
@@ -27,6 +28,7 @@ const FAILURE_EVERY: Duration = Duration::from_millis(100);
 pub(crate) struct Begin {
     pub(crate) configuration: Configuration,
     pub(crate) overrides: Overrides,
+    pub(crate) certificates: Certificates,
     pub(crate) readiness: Readiness,
     pub(crate) http: Vec<SocketAddr>,
     pub(crate) logs: Logs,
@@ -45,6 +47,7 @@ pub(crate) struct Running {
     /// Where HTTP is spoken.
     pub(crate) http: Vec<SocketAddr>,
     pub(crate) documents: Arc<Documents>,
+    pub(crate) certificates: Certificates,
     overrides: Overrides,
     readiness: Readiness,
     logs: Logs,
@@ -68,6 +71,8 @@ struct Reloads {
     failed: u64,
     last_successful: bool,
     last: Wall,
+    /// What was said of the certificates the last time: not every minute again.
+    of_certificates: Vec<String>,
 }
 
 impl Running {
@@ -83,12 +88,14 @@ impl Running {
             failed: 0,
             last_successful: true,
             last: begin.clock.now().wall,
+            of_certificates: Vec::new(),
         };
         Self {
             clock: begin.clock,
             systemd: begin.systemd,
             http: begin.http,
             documents: Arc::new(documents),
+            certificates: begin.certificates,
             overrides: begin.overrides,
             readiness: begin.readiness,
             logs: begin.logs,
@@ -125,6 +132,12 @@ impl Running {
         let node = self.node.read().unwrap_or_else(PoisonError::into_inner);
         node.as_ref().map(tell);
         self.systemd.ready();
+    }
+
+    fn http_addresses(&self, spoken: impl Fn(&HttpBind) -> bool) -> Vec<String> {
+        let listeners = self.began.http.iter().zip(&self.http);
+        let spoken = listeners.filter(|(bind, _)| spoken(bind));
+        spoken.map(|(_, address)| address.to_string()).collect()
     }
 
     /// The node, to be stopped; nobody else can ask it from now on.
@@ -217,22 +230,11 @@ impl Running {
     }
 
     fn reload_with(&self, reloads: &mut Reloads) -> Result<Value, Refusal> {
-        let reading = configuration::read(self.began.file.as_deref(), &self.overrides).map_err(
-            |problems| {
-                let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-                lines
-                    .iter()
-                    .for_each(|line| tracing::error!("reload: {line}"));
-                let mut refusal = Refusal::new(
-                    422,
-                    "Unprocessable Content",
-                    "the configuration is bad; what was in force still is",
-                );
-                refusal.members.insert("problems".to_owned(), json!(lines));
-                refusal
-            },
-        )?;
+        let reading = configuration::read(self.began.file.as_deref(), &self.overrides)
+            .map_err(|problems| bad(&problems))?;
         let mut new = reading.configuration;
+        let looked = self.certificates.look(&new, self.clock.now().wall);
+        let doubtful = looked.map_err(|problems| bad(&problems))?;
         let mut waiting = self.began.changes(&new).waiting;
         let Changes { mut taken, .. } = reloads.current.changes(&new);
         // The reader allows it for the listeners of the file; those that are open may be others until a restart.
@@ -243,7 +245,8 @@ impl Running {
         }
         self.put_in_force(&new.settings, &reloads.users);
         self.logs.change(&new.log);
-        let warnings: Vec<String> = reading.warnings.iter().map(ToString::to_string).collect();
+        let warnings = reading.warnings.iter().chain(&doubtful);
+        let warnings: Vec<String> = warnings.map(ToString::to_string).collect();
         warnings
             .iter()
             .for_each(|warning| tracing::warn!("{warning}"));
@@ -256,6 +259,43 @@ impl Running {
         reloads.waiting.clone_from(&waiting);
         Ok(json!({ "taken": taken, "waiting": waiting, "warnings": warnings }))
     }
+}
+
+impl Running {
+    /// Takes over certificates that were written anew. Bad ones change nothing and are told once.
+    pub(crate) fn look_at_certificates(&self) {
+        let mut reloads = self.reloads();
+        let looked = self
+            .certificates
+            .look(&reloads.current, self.clock.now().wall);
+        let (said, is_bad) = match &looked {
+            Ok(doubtful) => (doubtful, false),
+            Err(problems) => (&problems.0, true),
+        };
+        let said: Vec<String> = said.iter().map(ToString::to_string).collect();
+        if said == reloads.of_certificates {
+            return;
+        }
+        for line in &said {
+            match is_bad {
+                true => tracing::error!("{line}; the certificates that are in force still are"),
+                false => tracing::warn!("{line}"),
+            }
+        }
+        reloads.of_certificates = said;
+    }
+}
+
+/// A reload that changed nothing.
+fn bad(problems: &Problems) -> Refusal {
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    lines
+        .iter()
+        .for_each(|line| tracing::error!("reload: {line}"));
+    let why = "the configuration is bad; what was in force still is";
+    let mut refusal = Refusal::new(422, "Unprocessable Content", why);
+    refusal.members.insert("problems".to_owned(), json!(lines));
+    refusal
 }
 
 impl Administration for Running {
@@ -272,7 +312,8 @@ impl Administration for Running {
             "node": reloads.current.node_name.clone().unwrap_or_else(host_name),
             "state": state,
             "listeners": self.listeners.get(),
-            "http": self.http.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "http": self.http_addresses(|bind| bind.secure.is_none()),
+            "https": self.http_addresses(|bind| bind.secure.is_some()),
             "data": self.began.data,
             "configuration": {
                 "file": self.began.file,
@@ -309,11 +350,14 @@ impl Administration for Running {
         self.documents.explain(presentity, watcher, rules)
     }
 
-    fn users(&self) -> Result<Value, Refusal> {
+    fn users(&self, page: &Page) -> Result<Value, Refusal> {
         let reloads = self.reloads();
-        let mut users = users::shown_of_configuration(&reloads.current.settings);
-        users.extend(reloads.users.iter().map(users::shown));
-        Ok(json!({ "users": users }))
+        Ok(users::page(&reloads.current.settings, &reloads.users, page))
+    }
+
+    fn user(&self, aor: &str) -> Result<Option<Value>, Refusal> {
+        let reloads = self.reloads();
+        Ok(users::one(&reloads.current.settings, &reloads.users, aor))
     }
 
     fn put_user(&self, aor: &str, text: &str, exists: Option<bool>) -> Result<Value, Refusal> {

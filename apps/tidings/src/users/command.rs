@@ -164,8 +164,8 @@ fn remove(typed: &str, admin: &Admin) -> Result<(), u8> {
 }
 
 fn list(as_json: bool, admin: &Admin) -> Result<(), u8> {
-    let users = match ask(admin, Method::GET, None, Vec::new(), Vec::new())? {
-        Some(mut answer) => answer["users"].take(),
+    let users = match all_of(admin)? {
+        Some(users) => Value::Array(users),
         None => {
             let users = open(admin)?.users().map_err(store_failed)?;
             users.iter().map(shown).collect()
@@ -190,6 +190,24 @@ fn list(as_json: bool, admin: &Admin) -> Result<(), u8> {
         );
     }
     Ok(())
+}
+
+/// Page after page of those of the server that runs; nothing where none does.
+fn all_of(admin: &Admin) -> Result<Option<Vec<Value>>, u8> {
+    let (mut all, mut query) = (Vec::new(), String::new());
+    loop {
+        let path = format!("{USERS}{query}");
+        let Some(mut page) = ask_at(admin, Method::GET, path, Vec::new(), Vec::new())? else {
+            return Ok(None);
+        };
+        if let Value::Array(users) = page["users"].take() {
+            all.extend(users);
+        }
+        match page["next"].as_str() {
+            Some(next) => query = format!("?after={}", escaped(next)),
+            None => return Ok(Some(all)),
+        }
+    }
 }
 
 fn hash(named: &Named) -> Result<(), u8> {
@@ -226,18 +244,36 @@ fn ask(
     headers: Vec<(HeaderName, String)>,
     body: Vec<u8>,
 ) -> Result<Option<Value>, u8> {
-    let mut path = "/api/v1/users".to_owned();
-    if let Some(aor) = aor {
-        path.push('/');
-        for byte in aor.bytes() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                    path.push(char::from(byte))
-                }
-                _ => path.push_str(&format!("%{byte:02X}")),
+    let path = match aor {
+        Some(aor) => format!("{USERS}/{}", escaped(aor)),
+        None => USERS.to_owned(),
+    };
+    ask_at(admin, method, path, headers, body)
+}
+
+const USERS: &str = "/api/v1/users";
+
+/// As it may stand in a path or a query.
+fn escaped(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                out.push(char::from(byte))
             }
+            _ => out.push_str(&format!("%{byte:02X}")),
         }
     }
+    out
+}
+
+fn ask_at(
+    admin: &Admin,
+    method: Method,
+    path: String,
+    headers: Vec<(HeaderName, String)>,
+    body: Vec<u8>,
+) -> Result<Option<Value>, u8> {
     let call = web::Call {
         method,
         path,

@@ -3,6 +3,7 @@
 pub(crate) mod command;
 pub(crate) mod password;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use machine::settings::{DigestUser, Settings};
@@ -11,6 +12,7 @@ use shard::Directory;
 use sip::Uri;
 use sip::digest::{Algorithm, ha1};
 use store::documents::{User, UserCredentials};
+use web::Page;
 
 /// What is wanted of a user; what isn't named stays as it is.
 #[derive(Default)]
@@ -237,23 +239,82 @@ pub(crate) fn shown(user: &User) -> Value {
 }
 
 /// The users of the configuration, likewise.
-pub(crate) fn shown_of_configuration(settings: &Settings) -> Vec<Value> {
+fn shown_of_configuration(settings: &Settings, asked: &BTreeSet<&str>) -> Vec<Value> {
     let known = &settings.identity.aliases;
-    let users = known.iter().filter(|(alias, aor)| alias == aor);
-    let named = settings.identity.digest.iter().flat_map(|digest| {
-        let realms = digest.users.iter();
-        realms.flat_map(|(realm, names)| names.iter().map(move |(name, user)| (realm, name, user)))
-    });
-    let named: Vec<_> = named.collect();
-    users
-        .map(|(aor, _)| {
-            let aliases: Vec<&String> = known.iter().filter(|(alias, of)| *of == aor && *alias != aor).map(|(alias, _)| alias).collect();
-            let hers = || named.iter().filter(|(_, _, user)| user.aor == *aor);
-            let names: Vec<&String> = hers().map(|(_, name, _)| *name).collect();
-            let realm = hers().next().map(|(realm, ..)| *realm);
-            json!({ "aor": aor, "aliases": aliases, "usernames": names, "realm": realm, "origin": "configuration" })
-        })
-        .collect()
+    let mut entries: BTreeMap<&str, Entry<'_>> = BTreeMap::new();
+    for (alias, aor) in known.iter().filter(|(_, aor)| asked.contains(aor.as_str())) {
+        let entry = entries.entry(aor).or_default();
+        match alias == aor {
+            true => entry.is_user = true,
+            false => entry.aliases.push(alias),
+        }
+    }
+    let realms = settings
+        .identity
+        .digest
+        .iter()
+        .flat_map(|digest| digest.users.iter());
+    for (realm, names) in realms {
+        for (name, user) in names {
+            if let Some(entry) = entries.get_mut(user.aor.as_str()) {
+                entry.usernames.push(name);
+                entry.realm.get_or_insert(realm);
+            }
+        }
+    }
+    let users = entries.into_iter().filter(|(_, entry)| entry.is_user);
+    let shown = |(aor, entry): (&str, Entry<'_>)| json!({ "aor": aor, "aliases": entry.aliases, "usernames": entry.usernames, "realm": entry.realm, "origin": "configuration" });
+    users.map(shown).collect()
+}
+
+/// What a configuration says of one user.
+#[derive(Default)]
+struct Entry<'c> {
+    is_user: bool,
+    aliases: Vec<&'c str>,
+    usernames: Vec<&'c str>,
+    realm: Option<&'c str>,
+}
+
+/// Users of the configuration and of the store by their addresses, as many as a page holds. The configuration's entry comes first
+/// where both have one.
+pub(crate) fn page(settings: &Settings, kept: &[User], page: &Page) -> Value {
+    let after = page.after.as_deref();
+    let configured = settings.identity.aliases.iter();
+    let configured =
+        configured.filter_map(|(alias, aor)| (alias == aor).then_some((aor.as_str(), None)));
+    let kept = kept.iter().map(|user| (user.aor.as_str(), Some(user)));
+    let mut all: Vec<(&str, Option<&User>)> = configured.chain(kept).collect();
+    all.retain(|(aor, _)| after.is_none_or(|after| *aor > after));
+    all.sort_by_key(|(aor, user)| (*aor, user.is_some()));
+    let mut end = page.limit.min(all.len());
+    // Two entries of one address stay together: what comes next is asked for by the address.
+    while end > 0 && end < all.len() && all[end - 1].0 == all[end].0 {
+        end += 1;
+    }
+    let next = (end < all.len()).then(|| all[end - 1].0.to_owned());
+    all.truncate(end);
+    let asked: BTreeSet<&str> = all
+        .iter()
+        .filter(|(_, user)| user.is_none())
+        .map(|(aor, _)| *aor)
+        .collect();
+    let mut configured = shown_of_configuration(settings, &asked).into_iter();
+    let users = all
+        .iter()
+        .filter_map(|(_, user)| user.map(shown).or_else(|| configured.next()));
+    let mut object = json!({ "users": users.collect::<Vec<Value>>() });
+    if let Some(next) = next {
+        object["next"] = next.into();
+    }
+    object
+}
+
+/// One of them.
+pub(crate) fn one(settings: &Settings, kept: &[User], aor: &str) -> Option<Value> {
+    let configured = shown_of_configuration(settings, &BTreeSet::from([aor])).pop();
+    let mut kept = kept.iter().filter(|user| user.aor == aor);
+    configured.or_else(|| kept.next().map(shown))
 }
 
 #[cfg(test)]
@@ -273,6 +334,70 @@ mod tests {
 
     fn wanted(text: &str) -> Wanted {
         Wanted::read(text).unwrap()
+    }
+
+    #[test]
+    fn pages_join_and_leave_nobody_out() {
+        let mut settings = settings();
+        for name in ["carl", "dora"] {
+            let aor = format!("sip:{name}@a.net");
+            settings.identity.aliases.insert(aor.clone(), aor);
+        }
+        let user = |aor: &str| {
+            let aor = canonical(aor, Some(&settings)).unwrap();
+            wanted("{\"password\":\"x\"}")
+                .user(&aor, None, Some(&settings))
+                .unwrap()
+        };
+        let kept = [user("bob@a.net"), user("carl@a.net"), user("eve@a.net")];
+        let mut seen = Vec::new();
+        let mut after = None;
+        loop {
+            let asked = Page {
+                after: after.clone(),
+                limit: 2,
+            };
+            let mut page = page(&settings, &kept, &asked);
+            let users: Vec<Value> = page["users"].as_array_mut().map(std::mem::take).unwrap();
+            assert!((1..=3).contains(&users.len()), "{users:?}");
+            seen.extend(users);
+            let Some(next) = page["next"].as_str() else {
+                break;
+            };
+            after = Some(next.to_owned());
+        }
+        let seen: Vec<(&str, &str)> = seen
+            .iter()
+            .map(|user| {
+                (
+                    user["aor"].as_str().unwrap(),
+                    user["origin"].as_str().unwrap(),
+                )
+            })
+            .collect();
+        let (file, store) = ("configuration", "store");
+        let all = [
+            ("ann", file),
+            ("bob", store),
+            ("carl", file),
+            ("carl", store),
+            ("dora", file),
+            ("eve", store),
+        ];
+        let all = all.map(|(name, origin)| (format!("sip:{name}@a.net"), origin));
+        assert!(
+            seen.iter()
+                .copied()
+                .eq(all.iter().map(|(aor, origin)| (aor.as_str(), *origin))),
+            "{seen:?}"
+        );
+        let ann = one(&settings, &kept, "sip:ann@a.net").unwrap();
+        assert_eq!(ann["aliases"], json!(["tel:+1"]));
+        assert_eq!(
+            one(&settings, &kept, "sip:carl@a.net").unwrap()["origin"],
+            file
+        );
+        assert_eq!(one(&settings, &kept, "tel:+1"), None, "an alias is no user");
     }
 
     #[test]

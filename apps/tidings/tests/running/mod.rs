@@ -50,6 +50,8 @@ pub(crate) struct Server {
     child: Child,
     pub(crate) sip: String,
     pub(crate) http: String,
+    /// Where there is one.
+    pub(crate) https: Option<String>,
     pub(crate) log: PathBuf,
 }
 
@@ -75,6 +77,8 @@ impl Server {
                 break;
             }
         }
+        let secure = banner.iter().find_map(|line| line.split_once("https://"));
+        let https = secure.and_then(|(_, rest)| Some(rest.split_once('/')?.0.to_owned()));
         let after = |start: &str, word: &str| -> String {
             let line = banner.iter().find(|line| line.contains(start));
             let line = line.unwrap_or_else(|| {
@@ -92,6 +96,7 @@ impl Server {
         Self {
             sip: after("udp, tcp 127", "tcp "),
             http: after("http://", "http://"),
+            https,
             child,
             log,
         }

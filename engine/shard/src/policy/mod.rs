@@ -300,11 +300,30 @@ impl Shard {
             let (mut judge, events) = self.judge_and_events();
             judge.learn_sphere(&owner, events);
             self.redecide_one(&owner);
-        } else if *name.auid == *PIDF_MANIPULATION.auid {
-            self.permanent_changed(&owner);
         } else if is_referring(&name.auid) {
             self.note_references(&owner);
+        } else if *name.auid == *PIDF_MANIPULATION.auid {
+            self.permanent_changed(&owner);
         }
+    }
+
+    /// Lists of this owner are others: whoever decides by them is decided again in this step.
+    fn lists_changed(&mut self, owner: &Arc<str>) {
+        self.policy.lists.forget(owner);
+        for dependant in self.policy.references.dependants(owner) {
+            let roots = self.policy.references.roots(&dependant);
+            self.follow_references(&dependant, roots);
+            self.redecide_one(&dependant);
+        }
+    }
+
+    /// Everybody's lists as they are when the process starts. Before `restored`.
+    pub fn restore_lists(&mut self, table: Arc<Table>) {
+        self.policy.copies.table = Some(table);
+    }
+
+    fn partition_of(&self, owner: &str) -> Partition {
+        lists::partition_of(&self.partitioner, owner)
     }
 
     /// Every document is there: what users say of themselves for good belongs to what is composed.
@@ -325,25 +344,6 @@ impl Shard {
         self.events
             .handle_permanent("presence", owner, &presence, said);
         self.follow_spheres();
-    }
-
-    /// Lists of this owner are others: whoever decides by them is decided again in this step.
-    fn lists_changed(&mut self, owner: &Arc<str>) {
-        self.policy.lists.forget(owner);
-        for dependant in self.policy.references.dependants(owner) {
-            let roots = self.policy.references.roots(&dependant);
-            self.follow_references(&dependant, roots);
-            self.redecide_one(&dependant);
-        }
-    }
-
-    /// Everybody's lists as they are when the process starts. Before `restored`.
-    pub fn restore_lists(&mut self, table: Arc<Table>) {
-        self.policy.copies.table = Some(table);
-    }
-
-    fn partition_of(&self, owner: &str) -> Partition {
-        lists::partition_of(&self.partitioner, owner)
     }
 
     fn redecide_one(&mut self, presentity: &str) {

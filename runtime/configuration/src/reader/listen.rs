@@ -6,7 +6,7 @@ use machine::settings::{Network, Transport};
 
 use super::{Reader, small};
 use crate::address::{self, Scheme};
-use crate::configuration::{HttpBind, Role, Serves, SipBind};
+use crate::configuration::{HttpBind, Role, Secure, Serves, SipBind, Tls};
 use crate::document::{Item, Section, quoted};
 use crate::problems::Problem;
 
@@ -76,15 +76,16 @@ impl Reader<'_> {
         played.map(|(role, _)| role).collect()
     }
 
-    pub(super) fn listen(&mut self, root: &Section<'_>, role: Option<Role>) -> Listen {
+    pub(super) fn listen(&mut self, root: &Section<'_>, role: Option<Role>, tls: &Tls) -> Listen {
         let section = root.section("listen");
         let advertised = section
             .as_ref()
             .and_then(|section| self.advertised(section));
         let (sip, mut bound) = self.sip(section.as_ref(), &advertised, role);
-        let (http, bound_http) = self.http(section.as_ref());
+        let (http, bound_http) = self.http(section.as_ref(), tls);
         bound.extend(bound_http);
         self.refuse_duplicates(&bound);
+        self.refuse_without_token(section.as_ref(), &http, &bound);
         let beyond = bound
             .into_iter()
             .find(|bound| !bound.address.ip().to_canonical().is_loopback());
@@ -214,13 +215,14 @@ impl Reader<'_> {
             .to_vec()
     }
 
-    fn http(&mut self, section: Option<&Section<'_>>) -> (Vec<HttpBind>, Vec<Bound>) {
+    fn http(&mut self, section: Option<&Section<'_>>, tls: &Tls) -> (Vec<HttpBind>, Vec<Bound>) {
         let Some(list) = section.and_then(|section| section.get("http")) else {
             let address = SocketAddr::from(([127, 0, 0, 1], 8080));
             return (
                 vec![HttpBind {
                     address,
                     serves: serves_all(address),
+                    secure: None,
                 }],
                 Vec::new(),
             );
@@ -250,12 +252,16 @@ impl Reader<'_> {
                         ("health", Serves::Health),
                         ("xcap", Serves::Xcap),
                         ("api", Serves::Api),
+                        ("metrics", Serves::Metrics),
                     ];
                     let named = all.into_iter().filter(|(name, _)| named(name));
                     named.map(|(_, serves)| serves).collect()
                 }
             };
+            let own = table.as_ref().and_then(|table| table.section("tls"));
+            let own = own.map(|own| self.tls(Some(&own)));
             for (item, scheme, address) in self.addresses(&element, table.as_ref(), HTTP_SCHEMES) {
+                let secure = (scheme == Scheme::Https).then(|| self.secure(&item, &own, tls));
                 all.push(Bound {
                     scheme,
                     address,
@@ -269,10 +275,62 @@ impl Reader<'_> {
                         true => served.clone(),
                         false => serves_all(address),
                     },
+                    secure,
                 });
             }
         }
         (binds, all)
+    }
+
+    /// By which table this listener speaks TLS.
+    fn secure(&mut self, item: &Item<'_>, own: &Option<Tls>, general: &Tls) -> Secure {
+        if own.as_ref().unwrap_or(general).pair.is_none() {
+            self.say(item.problem(
+                "https without a certificate; write: [tls], and below it: certificate = \"chain.pem\" and key = \"key.pem\"",
+            ));
+        }
+        let own = own.clone().map(Box::new);
+        own.map_or(Secure::General, Secure::Own)
+    }
+
+    /// What needs a token is told so where it is asked for; by the short form it isn't.
+    fn refuse_without_token(
+        &mut self,
+        section: Option<&Section<'_>>,
+        http: &[HttpBind],
+        bound: &[Bound],
+    ) {
+        let is_beyond = |address: SocketAddr| !address.ip().to_canonical().is_loopback();
+        let first_beyond = bound.iter().find(|bound| is_beyond(bound.address));
+        let Some(first_beyond) = first_beyond else {
+            return;
+        };
+        let list = section.and_then(|section| section.get("http"));
+        let mut addresses = http.iter().map(|bind| bind.address);
+        for element in list.iter().flat_map(Item::elements) {
+            let table = element.section();
+            let binds = table.as_ref().and_then(|table| table.get("bind"));
+            let count = binds.map_or(1, |binds| binds.elements().len());
+            let own: Vec<SocketAddr> = addresses.by_ref().take(count).collect();
+            let is_beyond_itself = own.into_iter().any(is_beyond);
+            let serves = table.as_ref().and_then(|table| table.get("serves"));
+            for served in serves.iter().flat_map(Item::elements) {
+                let why = match served.string() {
+                    Some("api") => format!(
+                        "api needs a token as soon as any listener is beyond loopback (line {})",
+                        first_beyond.line
+                    ),
+                    Some("metrics") if is_beyond_itself => {
+                        "metrics need a token on a listener beyond loopback".to_owned()
+                    }
+                    _ => continue,
+                };
+                self.say(served.problem(format!(
+                    "{why}, and tokens are {}; admin.sock serves it besides",
+                    crate::walk::NOT_BUILT
+                )));
+            }
+        }
     }
 
     /// The addresses of one listener, short form or long.
@@ -348,7 +406,7 @@ impl Reader<'_> {
 fn serves_all(address: SocketAddr) -> Vec<Serves> {
     let mut all = vec![Serves::Health, Serves::Xcap];
     if address.ip().to_canonical().is_loopback() {
-        all.push(Serves::Api);
+        all.extend([Serves::Api, Serves::Metrics]);
     }
     all
 }

@@ -6,6 +6,7 @@ mod presence;
 mod routing;
 mod secrets;
 mod small;
+mod tls;
 
 use std::path::{Path, PathBuf};
 
@@ -211,7 +212,8 @@ impl Reader<'_> {
         let xcap_roots = self.xcap_roots(root, &roles);
         // The roles of SIP; documents are asked for by HTTP.
         let sip_role = roles.iter().copied().find(|role| *role != Role::Xdms);
-        let listen = self.listen(root, sip_role);
+        let tls = self.tls(root.section("tls").as_ref());
+        let listen = self.listen(root, sip_role, &tls);
         let identity = self.identity(root, &listen);
         let domains = self.domains_served(root, &aliases);
         let limits = small::limits(root.section("limits").as_ref());
@@ -240,6 +242,8 @@ impl Reader<'_> {
             drain_seconds_max: small::number(node.as_ref(), "drain_seconds_max", 8),
             sip: listen.sip,
             http: listen.http,
+            tls,
+            domain_pairs: self.domain_pairs(root),
             durability: small::durability(root),
             log: self.log(root),
             settings,

@@ -38,7 +38,7 @@ impl Reader<'_> {
                     Err("nothing can be sent there".to_owned())
                 }
                 (Scheme::Sip(transport), address) => Ok((transport, address)),
-                (Scheme::Http, _) => Err("not SIP".to_owned()),
+                (Scheme::Http | Scheme::Https, _) => Err("not SIP".to_owned()),
             };
             if item.array().is_some_and(|array| array.is_empty()) {
                 self.say(item.problem("no address; write: [\"udp://ADDRESS:PORT\"]"));
