@@ -209,7 +209,7 @@ fn what_she_keeps_for_good_is_told_at_once_gives_way_and_outlives_a_kill() {
     assert_eq!(identity("bob@a.net"), (true.into(), json!(["From"])));
     assert_eq!(
         identity("carol@a.net"),
-        (false.into(), json!([asserted, "From"]))
+        (false.into(), json!([asserted, "Digest", "From"]))
     );
     let document = "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"sip:alice@a.net\"><tuple id=\"post\">\
         <status><basic>open</basic></status><contact>mailto:post@a.net</contact></tuple><note>Ask Carol</note></presence>";
