@@ -271,8 +271,13 @@ impl Server {
         })
     }
 
-    /// Why a watcher sees what she sees: asked of the server's own API, beside the documents.
-    pub(crate) fn explain(&self, presentity: &str, watcher: &str) -> Result<Answer, Refusal> {
+    /// Why a watcher sees what she sees, or would if `rules` were stored: asked of the server's own API, beside the documents.
+    pub(crate) fn explain(
+        &self,
+        presentity: &str,
+        watcher: &str,
+        rules: Option<Vec<u8>>,
+    ) -> Result<Answer, Refusal> {
         let segment = |text: &str| {
             let plain = escaped(text);
             plain
@@ -286,10 +291,13 @@ impl Server {
             segment(watcher)
         );
         self.carry_out(Call {
-            method: Method::GET,
+            method: match rules {
+                Some(_) => Method::POST,
+                None => Method::GET,
+            },
             path,
             headers: Vec::new(),
-            body: Vec::new(),
+            body: rules.unwrap_or_default(),
         })
     }
 

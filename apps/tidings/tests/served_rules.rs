@@ -148,6 +148,14 @@ fn who_is_named_comes_before_everyone_and_rules_that_add_up_are_told() {
     assert_eq!(out.lines().count(), 3, "{out}");
 }
 
+fn ruleset_for_bob(handling: &str) -> String {
+    format!(
+        "<r:ruleset xmlns:r='urn:ietf:params:xml:ns:common-policy' xmlns='urn:ietf:params:xml:ns:pres-rules'><r:rule id='b'>\
+         <r:conditions><r:identity><r:one id='sip:bob@a.net'/></r:identity></r:conditions>\
+         <r:actions><sub-handling>{handling}</sub-handling></r:actions></r:rule></r:ruleset>"
+    )
+}
+
 #[test]
 fn explain_says_what_happens_and_rules_outlive_a_kill() {
     let mut world = World::new();
@@ -166,6 +174,13 @@ fn explain_says_what_happens_and_rules_outlive_a_kill() {
         let told = said["sees"].as_str().unwrap_or_default();
         assert_eq!(told.trim(), document.trim(), "{handling}");
     }
+    // As if it were stored: with what else is stored, as it would be.
+    let dry = world.folder.path().join("dry.xml");
+    std::fs::write(&dry, ruleset_for_bob("allow")).unwrap();
+    let dry = dry.to_str().unwrap();
+    let (_, out, said) = world.rules(&["explain", "bob@a.net", "--rules", dry, "--json"]);
+    assert!(out.contains(r#""handling":"allow""#), "{out}{said}");
+    assert_eq!(world.fetch("bob@a.net").0, 3);
     // Dropped, so killed, before the next one starts: one process at a time has the folder.
     let restarted = {
         let World { folder, server } = world;

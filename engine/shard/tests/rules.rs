@@ -620,6 +620,48 @@ fn what_is_explained_is_what_is_done() {
 }
 
 #[test]
+fn a_dry_run_says_what_becomes_of_the_rules_once_they_are_kept() {
+    let mut world = World::with(confirming());
+    let bob = "sip:bob@example.com";
+    // Another of her documents counts as well, and what she publishes says where she is.
+    world.put(
+        "pres-rules/users/sip:alice@example.com/other",
+        &for_bob("confirm", ""),
+    );
+    world.publish(
+        "Content-Type: application/pidf+xml\r\nExpires: 600\r\n",
+        &with_sphere("work"),
+    );
+    let at = |sphere: &str| format!("<cp:sphere value=\"{sphere}\"/>");
+    for (rules, expected) in [
+        (for_bob("block", ""), Handling::Confirm),
+        (for_bob("allow", ALL), Handling::Allow),
+        (
+            ruleset(&[rule("r", &(one("bob") + &at("work")), "allow", ALL)]),
+            Handling::Allow,
+        ),
+        (
+            ruleset(&[rule("r", &(one("bob") + &at("home")), "allow", ALL)]),
+            Handling::Confirm,
+        ),
+    ] {
+        let read = documents::common_policy::Ruleset::read(rules.as_bytes(), &xml::Bounds::TRUSTED)
+            .unwrap();
+        let mut explain = |world: &mut World, dry| {
+            let alice = "sip:alice@example.com";
+            let explained = world.shard.explain(world.now, alice, Some(bob), dry);
+            let explained = explained.unwrap();
+            (explained.handling, explained.seen)
+        };
+        let dry = explain(&mut world, Some(("dry", &read)));
+        assert_eq!(dry.0, expected, "{rules}");
+        world.rules(&rules);
+        assert_eq!(explain(&mut world, None), dry, "{rules}");
+        world.delete(RULES);
+    }
+}
+
+#[test]
 fn nothing_is_left_of_rules_that_are_gone() {
     let mut world = World::new();
     world.rules(&for_bob("allow", ALL));

@@ -15,7 +15,6 @@ use serde_json::Value;
 use crate::client_options::{Aor, BOUNDS, ClientOptions};
 use crate::exit;
 use crate::explained::{self, Outcome, read_rules};
-use crate::fetch;
 use crate::terminal::{Terminal, clean};
 use crate::xcap::{Server, in_words};
 
@@ -24,11 +23,11 @@ pub(crate) struct Arguments {
     /// About whom: an address, or `anonymous`
     #[arg(value_name = "WATCHER")]
     watcher: String,
-    /// By these rules: a document as it would be stored. Without it: the server's own answer
+    /// As if this were stored as her pres-rules/index; without it: by what is stored
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
-    /// What is published; without it the server is asked for all that she publishes
-    #[arg(long, value_name = "FILE")]
+    /// With --rules: no server is asked; this is all that is published, and the rules are all there are
+    #[arg(long, value_name = "FILE", requires = "rules")]
     pidf: Option<PathBuf>,
     /// As a JSON object
     #[arg(long)]
@@ -41,9 +40,8 @@ pub(crate) struct Arguments {
 type Refusal = (u8, String);
 
 pub(crate) fn run(arguments: &Arguments) -> u8 {
-    let clock = Clock::new();
-    let mut terminal = Terminal::new(clock);
-    match explain(arguments, &mut terminal, clock) {
+    let mut terminal = Terminal::new(Clock::new());
+    match explain(arguments, &mut terminal) {
         Ok(()) => exit::DONE,
         Err((code, why)) => {
             if !why.is_empty() {
@@ -54,7 +52,7 @@ pub(crate) fn run(arguments: &Arguments) -> u8 {
     }
 }
 
-fn explain(arguments: &Arguments, terminal: &mut Terminal, clock: Clock) -> Result<(), Refusal> {
+fn explain(arguments: &Arguments, terminal: &mut Terminal) -> Result<(), Refusal> {
     let usage = |why: String| (exit::USAGE, why);
     let watcher = match arguments.watcher.as_str() {
         "anonymous" => None,
@@ -71,17 +69,15 @@ fn explain(arguments: &Arguments, terminal: &mut Terminal, clock: Clock) -> Resu
         }
     };
     let Some(file) = &arguments.rules else {
-        return by_server(arguments, terminal, watcher.as_ref(), &itself);
+        return by_server(arguments, terminal, watcher.as_ref(), &itself, None);
     };
-    let ruleset = read(file).and_then(|bytes| {
-        let wrong = |what: String| format!("{}: {}", file.display(), clean(&what));
-        read_rules(&bytes, &BOUNDS).map_err(wrong)
-    });
-    let ruleset = ruleset.map_err(usage)?;
-    let document = match &arguments.pidf {
-        Some(file) => read(file).map_err(usage)?,
-        None => published(arguments, terminal, clock, &itself)?,
+    let bytes = read(file).map_err(usage)?;
+    let wrong = |what: String| usage(format!("{}: {}", file.display(), clean(&what)));
+    let ruleset = read_rules(&bytes, &BOUNDS).map_err(wrong)?;
+    let Some(document) = &arguments.pidf else {
+        return by_server(arguments, terminal, watcher.as_ref(), &itself, Some(bytes));
     };
+    let document = read(document).map_err(usage)?;
     let presence = Presence::read(&document, &BOUNDS).map_err(|why| {
         (
             exit::FAILED,
@@ -130,16 +126,17 @@ fn tell(arguments: &Arguments, terminal: &mut Terminal, explained: &Value) {
     }
 }
 
-/// By the rules that are stored, what is published, and everything else that the server knows.
+/// By the rules that are stored, or as if `rules` were, what is published, and everything else that the server knows.
 fn by_server(
     arguments: &Arguments,
     terminal: &mut Terminal,
     watcher: Option<&Aor>,
     itself: &Aor,
+    rules: Option<Vec<u8>>,
 ) -> Result<(), Refusal> {
     let server = Server::of(&arguments.options)?;
     let watcher = watcher.map_or("anonymous", |aor| aor.uri.as_str());
-    let answer = server.explain(&itself.uri, watcher)?;
+    let answer = server.explain(&itself.uri, watcher, rules)?;
     if answer.status != 200 {
         let body = String::from_utf8_lossy(&answer.body);
         return Err((exit::REFUSED, in_words(answer.status, &body)));
@@ -150,37 +147,17 @@ fn by_server(
     Ok(())
 }
 
-/// Lists are on the server; a dry run does not ask for them.
+/// Lists are on the server; with documents from files it is not asked.
 pub(super) struct NoLists;
 
 impl Lists for NoLists {
     fn holds(&self, _: &str, _: &[String]) -> Listed {
-        Listed::Unavailable("lists are not looked up for rules that are not stored".to_owned())
+        Listed::Unavailable("lists are not looked up with --pidf, which asks no server".to_owned())
     }
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))
-}
-
-/// Everything that she publishes: a presentity always sees her own presence whole.
-fn published(
-    arguments: &Arguments,
-    terminal: &Terminal,
-    clock: Clock,
-    itself: &Aor,
-) -> Result<Vec<u8>, Refusal> {
-    let told = |code| (code, String::new());
-    let fetched =
-        fetch::once(&arguments.options, terminal, clock, itself, Some(itself)).map_err(told)?;
-    match (fetched.notified, fetched.refused) {
-        (_, Some((code, why))) => Err((code, format!("{}: {why}", itself.shown))),
-        (Some(notified), None) if !notified.body.is_empty() => Ok(notified.body.to_vec()),
-        _ => Err((
-            exit::NO_ANSWER,
-            format!("{}: no document came", itself.shown),
-        )),
-    }
 }
 
 /// What a watcher sees.

@@ -273,6 +273,23 @@ fn own_permission(element: &Element) -> Own {
     Own::Attribute(attribute)
 }
 
+/// RFC 3986 §6.2.2.1, RFC 3261 §19.1.4: a scheme and a host have no case; what stands before the host of a SIP URI has, and of any
+/// other URI nothing more is known.
+fn is_same_uri(one: &str, other: &str) -> bool {
+    let split = |uri: &'_ str| -> Option<(String, String, String)> {
+        let (scheme, rest) = uri.split_once(':')?;
+        let scheme = scheme.to_ascii_lowercase();
+        let (user, host) = match scheme.as_str() {
+            "sip" | "sips" | "pres" | "im" | "mailto" => {
+                rest.rsplit_once('@').unwrap_or(("", rest))
+            }
+            _ => (rest, ""),
+        };
+        Some((scheme, user.to_owned(), host.to_ascii_lowercase()))
+    };
+    one == other || split(one).is_some_and(|one| split(other) == Some(one))
+}
+
 /// Whether a service, person or device is one of those meant.
 fn is_meant(part: &Part, component: &Element) -> bool {
     let contact = || component.element(PIDF, "contact").map(Element::text);
@@ -281,7 +298,7 @@ fn is_meant(part: &Part, component: &Element) -> bool {
         Part::Class(class) => data_model::class(component).is_some_and(|own| own.trim() == class),
         Part::OccurrenceId(id) => component.attribute("id") == Some(id),
         Part::DeviceId(id) => data_model::device_ids(component).any(|own| own.trim() == id),
-        Part::ServiceUri(uri) => contact().is_some_and(|own| own.trim() == uri),
+        Part::ServiceUri(uri) => contact().is_some_and(|own| is_same_uri(own.trim(), uri)),
         Part::ServiceUriScheme(scheme) => contact().is_some_and(|own| {
             own.trim()
                 .split_once(':')
@@ -291,5 +308,28 @@ fn is_meant(part: &Part, component: &Element) -> bool {
             .element(oma_pres::URI, "service-description")
             .and_then(|service| service.element(oma_pres::URI, "service-id"))
             .is_some_and(|own| own.text().trim() == id),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_same_uri;
+
+    #[test]
+    fn hosts_and_schemes_of_service_uris_have_no_case() {
+        assert!(is_same_uri(
+            "SIP:Alice@Example.com",
+            "sip:Alice@example.com"
+        ));
+        assert!(is_same_uri("tel:+1", "TEL:+1"));
+        for (one, other) in [
+            ("sip:alice@example.com", "sip:Alice@example.com"),
+            ("sip:alice@example.com", "sips:alice@example.com"),
+            ("sip:alice@example.com", "sip:alice@example.com:5060"),
+            ("urn:x:A", "urn:x:a"),
+            ("alice", "Alice"),
+        ] {
+            assert!(!is_same_uri(one, other), "{one} {other}");
+        }
     }
 }

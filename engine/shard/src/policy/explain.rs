@@ -1,7 +1,5 @@
 //! Why a watcher sees what she sees.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use documents::common_policy::Ruleset;
 use documents::pidf::Presence;
@@ -13,7 +11,7 @@ use presence::composition::neutral;
 use xml::Bounds;
 
 use super::references::anchors_of;
-use super::{ANONYMOUS, Effect, Rules, handling_of, make_canonical};
+use super::{ANONYMOUS, Effect, handling_of};
 use crate::outputs::Output;
 use crate::shard::Shard;
 
@@ -47,7 +45,7 @@ pub struct Question {
     pub presentity: String,
     /// Likewise.
     pub watcher: Option<String>,
-    /// By these, under this name, in place of those that are kept.
+    /// As if these, under this name, were kept as `index` of `pres-rules`; what other documents say counts too (RFC 5025 §9.7).
     pub rules: Option<(String, Ruleset)>,
 }
 
@@ -82,8 +80,8 @@ impl Shard {
         self.waits_no_longer(&effect);
     }
 
-    /// Why this watcher (`None`: an anonymous one) sees what she sees of a presentity of this shard. `instead`: by these rules, in
-    /// place of those that are kept. `None`: she is not served here.
+    /// Why this watcher (`None`: an anonymous one) sees what she sees of a presentity of this shard. `instead`: as if these
+    /// rules were kept in place of what is `index` of `pres-rules`. `None`: she is not served here.
     pub fn explain(
         &mut self,
         now: Now,
@@ -108,21 +106,16 @@ impl Shard {
         let pending_body_is_empty = domain.presence.pending_body_is_empty;
         let rules = match instead {
             None => judge.rules(presentity),
-            Some((name, ruleset)) => {
-                let mut ruleset = ruleset.clone();
-                let rules = ruleset.rules.iter_mut();
-                rules.for_each(|rule| make_canonical(rule, judge.directory));
-                Arc::new(Rules {
-                    documents: vec![(name.to_owned(), ruleset)],
-                    index: None,
-                    asks_for_sphere: false,
-                })
-            }
+            Some((name, ruleset)) => judge.as_if_kept(presentity, name, ruleset),
         };
+        if instead.is_some() && rules.asks_for_sphere {
+            judge.observe_sphere(presentity, events);
+        }
         let decision = judge.decision(presentity, watcher, &rules, None);
         if instead.is_some() {
             // What only these rules refer to is not remembered.
             judge.policy.lists.clear();
+            judge.learn_sphere(presentity, events);
         }
         let handling = match (is_presentity, decision.handling, instead) {
             (false, Some(handling), _) => handling_of(handling),

@@ -211,12 +211,31 @@ impl Judge<'_> {
         rules
     }
 
+    /// Her rules as they would be with this ruleset in place of the document that `rules` commands keep.
+    fn as_if_kept(&mut self, presentity: &str, name: &str, ruleset: &Ruleset) -> Arc<Rules> {
+        let place = format!("{}/index", PRES_RULES.auid);
+        let mut ruleset = ruleset.clone();
+        let rules = ruleset.rules.iter_mut();
+        rules.for_each(|rule| make_canonical(rule, self.directory));
+        let kept = self.rules(presentity);
+        let others = kept.documents.iter().filter(|(name, _)| *name != place);
+        let documents: Vec<_> = std::iter::once((name.to_owned(), ruleset))
+            .chain(others.cloned())
+            .collect();
+        Arc::new(Rules::of(documents, None))
+    }
+
     /// RFC 5025 §3.1.2, from all that is published. Whether it is another than it was.
     fn learn_sphere(&mut self, presentity: &str, events: &EventState) -> bool {
         if !self.rules(presentity).asks_for_sphere {
             self.policy.spheres.remove(presentity);
             return false;
         }
+        self.observe_sphere(presentity, events)
+    }
+
+    /// The same, whether her rules ask for it or not.
+    fn observe_sphere(&mut self, presentity: &str, events: &EventState) -> bool {
         let published: Vec<Presence> = events
             .publications_of("presence", presentity)
             .filter_map(|body| Presence::read(body, &Bounds::TRUSTED).ok())
@@ -477,15 +496,20 @@ fn read_rules(shelf: &Shelf, directory: &Directory) -> Rules {
         .into_iter()
         .flat_map(|auid| read_rulesets(shelf, auid, directory))
         .collect();
-    let mut conditions = documents
-        .iter()
-        .flat_map(|(_, ruleset)| &ruleset.rules)
-        .flat_map(|rule| &rule.conditions);
     let rulesets = documents.iter().map(|(_, ruleset)| ruleset);
-    Rules {
-        asks_for_sphere: conditions.any(|condition| matches!(condition, Condition::Sphere(_))),
-        index: Some(Index::new(rulesets, as_read)),
-        documents,
+    let index = Index::new(rulesets, as_read);
+    Rules::of(documents, Some(index))
+}
+
+impl Rules {
+    fn of(documents: Vec<(String, Ruleset)>, index: Option<Index>) -> Self {
+        let rules = documents.iter().flat_map(|(_, ruleset)| &ruleset.rules);
+        let mut conditions = rules.flat_map(|rule| &rule.conditions);
+        Self {
+            asks_for_sphere: conditions.any(|condition| matches!(condition, Condition::Sphere(_))),
+            index,
+            documents,
+        }
     }
 }
 
