@@ -200,6 +200,28 @@ fn explain_says_what_happens_and_rules_outlive_a_kill() {
 }
 
 #[test]
+fn rules_of_other_documents_are_listed_and_warned_of() {
+    let world = World::new();
+    let (_, out, said) = world.rules(&["list"]);
+    assert!(out.is_empty() && said.contains("has no rules"), "{said}");
+    let file = world.folder.path().join("work.xml");
+    std::fs::write(&file, ruleset_for_bob("allow")).unwrap();
+    let file = file.to_str().unwrap();
+    let path = "pres-rules/users/sip:alice@a.net/work";
+    let (code, _, said) = world.run(&["xcap", "put", path, file, "--as", "alice@a.net"]);
+    assert_eq!(code, 0, "{said}");
+    let (code, _, said) = world.rules(&["polite-block", "bob@a.net"]);
+    assert_eq!(code, 0);
+    assert!(said.contains("bob@a.net still gets allow: "), "{said}");
+    let (_, out, said) = world.rules(&["list"]);
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(lines.len(), 2, "{out}{said}");
+    assert!(lines[0].starts_with("polite-block   bob@a.net "), "{out}");
+    assert!(lines[1].starts_with("allow          bob@a.net "), "{out}");
+    assert!(lines[1].ends_with("of pres-rules/work"), "{out}");
+}
+
+#[test]
 fn what_she_keeps_for_good_is_told_at_once_gives_way_and_outlives_a_kill() {
     const PERMANENT: &str = "pidf-manipulation/users/sip:alice@a.net/index";
     let world = World::new();

@@ -262,6 +262,39 @@ impl Rules {
         }
     }
 
+    /// Her other documents of rules, which count as much (RFC 5025 §9.7); none where the server keeps no directory.
+    fn others(&self) -> Result<Vec<(String, Ruleset)>, Refusal> {
+        let get = |path: &str| {
+            let answer = self.server.ask(Method::GET, path, Vec::new(), Vec::new())?;
+            Ok((answer.status == 200).then_some(answer.body))
+        };
+        let user = &self.owner.uri;
+        let directory = get(&format!(
+            "org.openmobilealliance.xcap-directory/users/{user}/directory.xml"
+        ))?;
+        let Some(directory) = directory.and_then(|text| xml::read(&text, &BOUNDS).ok()) else {
+            return Ok(Vec::new());
+        };
+        let mut others = Vec::new();
+        for folder in directory.elements() {
+            let auid = folder.attribute("auid").unwrap_or_default();
+            if !matches!(auid, "pres-rules" | "org.openmobilealliance.pres-rules") {
+                continue;
+            }
+            let uris = folder.elements().filter_map(|entry| entry.attribute("uri"));
+            for document in uris.filter_map(document_of) {
+                let path = format!("{auid}/users/{user}/{document}");
+                if path != self.path
+                    && let Some(text) = get(&path)?
+                    && let Ok(ruleset) = Ruleset::read(&text, &BOUNDS)
+                {
+                    others.push((format!("{auid}/{document}"), ruleset));
+                }
+            }
+        }
+        Ok(others)
+    }
+
     /// Changes one rule where the document is still as it was found; `false`: it is not.
     fn change(&self, found: &Found, id: &str, rule: Option<&str>) -> Result<bool, Refusal> {
         let namespaces = format!(
@@ -340,6 +373,13 @@ fn set(arguments: &Arguments, handling: SubHandling, transformations: &str) -> R
     ))
 }
 
+/// What follows the user in the address of a document.
+fn document_of(uri: &str) -> Option<&str> {
+    let (_, below) = uri.split_once("/users/")?;
+    let (_, document) = below.split_once('/')?;
+    Some(document)
+}
+
 /// Rules add up (RFC 4745 §10): another one that means her too may give more than what was asked for.
 fn warn_of_others(rules: &Rules, meant: &Meant, wanted: SubHandling) -> Result<(), Refusal> {
     let Meant::One(watcher) = meant else {
@@ -354,11 +394,15 @@ fn warn_of_others(rules: &Rules, meant: &Meant, wanted: SubHandling) -> Result<(
         canonical: &|uri| canonical(uri).map(Cow::Owned),
         lists: &NoLists,
     };
-    let document = Document {
-        name: "index",
-        ruleset: &found.ruleset,
-    };
-    let decision = decide(&asking, &[document]);
+    let others = rules.others()?;
+    let others = others
+        .iter()
+        .map(|(name, ruleset)| (name.as_str(), ruleset));
+    let documents: Vec<Document<'_>> = std::iter::once(("index", &found.ruleset))
+        .chain(others)
+        .map(|(name, ruleset)| Document { name, ruleset })
+        .collect();
+    let decision = decide(&asking, &documents);
     if decision.handling == Some(wanted) {
         return Ok(());
     }
@@ -409,7 +453,9 @@ pub(crate) fn remove(arguments: &Arguments) -> Result<(), Refusal> {
 pub(crate) fn list(arguments: &List) -> Result<(), Refusal> {
     let rules = Rules::of(&arguments.options)?;
     let found = rules.find()?;
-    if found.ruleset.rules.is_empty() {
+    let others = rules.others()?;
+    let mut all = others.iter().map(|(_, ruleset)| ruleset);
+    if found.ruleset.rules.is_empty() && all.all(|ruleset| ruleset.rules.is_empty()) {
         eprintln!(
             "{} has no rules; the server's default_handling decides",
             rules.owner.shown
@@ -417,6 +463,11 @@ pub(crate) fn list(arguments: &List) -> Result<(), Refusal> {
     }
     for rule in &found.ruleset.rules {
         println!("{}", listed(rule));
+    }
+    for (name, ruleset) in &others {
+        for rule in &ruleset.rules {
+            println!("{}  of {}", listed(rule), clean(name));
+        }
     }
     Ok(())
 }
