@@ -647,7 +647,7 @@ fn a_dry_run_says_what_becomes_of_the_rules_once_they_are_kept() {
     ] {
         let read = documents::common_policy::Ruleset::read(rules.as_bytes(), &xml::Bounds::TRUSTED)
             .unwrap();
-        let mut explain = |world: &mut World, dry| {
+        let explain = |world: &mut World, dry| {
             let alice = "sip:alice@example.com";
             let explained = world.shard.explain(world.now, alice, Some(bob), dry);
             let explained = explained.unwrap();
