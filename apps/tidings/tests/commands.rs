@@ -6,6 +6,8 @@
     reason = "a test ends by panicking"
 )]
 
+mod running;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -23,25 +25,7 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn tidings(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
-    command.current_dir(folder);
-    for name in [
-        "CONFIG",
-        "LOG",
-        "SERVER",
-        "AS",
-        "PASSWORD",
-        "XCAP_ROOT",
-        "ADMIN",
-        "ADMIN_TOKEN",
-    ] {
-        command.env_remove(format!("TIDINGS_{name}"));
-    }
-    command
-        .env_remove("NOTIFY_SOCKET")
-        .env_remove("WATCHDOG_USEC")
-        .stdin(Stdio::null());
-    command
+    running::tidings(folder, &[])
 }
 
 fn run(folder: &Path, arguments: &[&str]) -> (i32, String, String) {

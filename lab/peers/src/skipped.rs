@@ -2,6 +2,8 @@
 
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Says that a test found nothing to run against, to the reader and to `cargo xtask test`, which counts it as skipped.
 pub(crate) fn skipped(test: &str, why: &str) {
@@ -29,4 +31,21 @@ pub(crate) fn has_to_be_there(program: &str) {
         !in_ci,
         "{program} is not there; `cargo xtask install` brings it"
     );
+}
+
+/// The shared folder with the official schemas, this one among them, where it and xmllint are at hand; otherwise the test is skipped.
+/// For crates two folders below the project.
+#[allow(dead_code, reason = "some need no schema")]
+pub(crate) fn standards_with(schema: &str) -> Option<PathBuf> {
+    let standards = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/standards");
+    if !standards.join("schemas").join(schema).is_file() {
+        skipped(&this_test(), "no official schemas in ../shared/standards");
+        return None;
+    }
+    if Command::new("xmllint").arg("--version").output().is_err() {
+        has_to_be_there("xmllint");
+        skipped(&this_test(), "xmllint is not there");
+        return None;
+    }
+    Some(standards)
 }

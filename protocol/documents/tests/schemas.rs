@@ -15,7 +15,7 @@ use std::process::Command;
 
 use documents::schema::usages::{CONTENT, GLOBALS, LISTS, RULESET, SERVICES};
 use documents::schema::{Declared, check};
-use skipped::{has_to_be_there, skipped, this_test};
+use skipped::standards_with;
 use xml::{Bounds, Element, read};
 
 const PREFIXES: &str = "xmlns:cp='urn:ietf:params:xml:ns:common-policy' xmlns:o='urn:oma:xml:xdm:common-policy' \
@@ -140,20 +140,6 @@ fn what_is_wrong_is_named_with_its_place() {
 
 // The second opinion.
 
-fn standards() -> Option<PathBuf> {
-    let standards = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/standards");
-    if !standards.join("schemas/drivers/xdm.xsd").is_file() {
-        skipped(&this_test(), "no official schemas in ../shared/standards");
-        return None;
-    }
-    if Command::new("xmllint").arg("--version").output().is_err() {
-        has_to_be_there("xmllint");
-        skipped(&this_test(), "xmllint is not there");
-        return None;
-    }
-    Some(standards)
-}
-
 /// For each document whether it is valid.
 fn official(standards: &Path, documents: &[String]) -> Vec<bool> {
     let folder = tempfile::tempdir().unwrap();
@@ -270,7 +256,9 @@ fn change_here(element: &mut Element, kind: usize) -> bool {
 
 #[test]
 fn the_official_schemas_agree_about_mutations() {
-    let Some(standards) = standards() else { return };
+    let Some(standards) = standards_with("drivers/xdm.xsd") else {
+        return;
+    };
     let documents: Vec<String> = samples()
         .into_iter()
         .flat_map(|sample| mutations(&sample))
@@ -298,7 +286,9 @@ fn the_official_schemas_agree_about_mutations() {
 
 #[test]
 fn the_official_schemas_agree_about_examples() {
-    let Some(standards) = standards() else { return };
+    let Some(standards) = standards_with("drivers/xdm.xsd") else {
+        return;
+    };
     let mut documents = Vec::new();
     for entry in std::fs::read_dir(standards.join("examples/rfc-xml")).unwrap() {
         let text = std::fs::read_to_string(entry.unwrap().path()).unwrap_or_default();

@@ -5,12 +5,12 @@
 #[path = "../../../lab/peers/src/skipped.rs"]
 mod skipped;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use documents::watcherinfo::{Event, Status, Unreadable, Watcher, WatcherInfo, WatcherList};
 use proptest::prelude::*;
-use skipped::{has_to_be_there, skipped, this_test};
+use skipped::standards_with;
 use xml::Bounds;
 
 fn read(text: &str) -> Result<WatcherInfo, Unreadable> {
@@ -161,20 +161,6 @@ proptest! {
 
 // The second opinion.
 
-fn standards() -> Option<PathBuf> {
-    let standards = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/standards");
-    if !standards.join("schemas/ietf/watcherinfo.xsd").is_file() {
-        skipped(&this_test(), "no official schemas in ../shared/standards");
-        return None;
-    }
-    if Command::new("xmllint").arg("--version").output().is_err() {
-        has_to_be_there("xmllint");
-        skipped(&this_test(), "xmllint is not there");
-        return None;
-    }
-    Some(standards)
-}
-
 /// For each document whether the official schema takes it.
 fn official(standards: &Path, documents: &[Vec<u8>]) -> Vec<bool> {
     let folder = tempfile::tempdir().unwrap();
@@ -199,7 +185,9 @@ fn official(standards: &Path, documents: &[Vec<u8>]) -> Vec<bool> {
 
 #[test]
 fn the_official_schema_takes_what_is_written() {
-    let Some(standards) = standards() else { return };
+    let Some(standards) = standards_with("ietf/watcherinfo.xsd") else {
+        return;
+    };
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let mut documents = Vec::new();
     for _ in 0..100 {
@@ -213,7 +201,9 @@ fn the_official_schema_takes_what_is_written() {
 
 #[test]
 fn what_the_official_schema_takes_is_read_and_its_values_are_compared() {
-    let Some(standards) = standards() else { return };
+    let Some(standards) = standards_with("ietf/watcherinfo.xsd") else {
+        return;
+    };
     let mut documents = Vec::new();
     for entry in std::fs::read_dir(standards.join("examples/rfc-xml")).unwrap() {
         let path = entry.unwrap().path();

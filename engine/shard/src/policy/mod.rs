@@ -46,6 +46,8 @@ const ALARMS_PER_TURN: usize = 64;
 pub(crate) struct Policy {
     /// Rules as they are read, of whoever was asked for since they changed.
     rules: HashMap<Arc<str>, Arc<Rules>>,
+    /// Those of whoever keeps no documents: nearly everybody's, asked for with every SUBSCRIBE.
+    no_rules: Arc<Rules>,
     lists: ListCache,
     references: References,
     copies: Copies,
@@ -202,7 +204,7 @@ impl Judge<'_> {
             return known.clone();
         }
         let Some(shelf) = self.documents.of(presentity) else {
-            return Arc::default();
+            return self.policy.no_rules.clone();
         };
         let rules = Arc::new(read_rules(shelf, self.directory));
         if !rules.documents.is_empty() {
