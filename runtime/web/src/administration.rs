@@ -22,8 +22,8 @@ pub trait Administration: Send + Sync + 'static {
     /// Nothing was changed, and why.
     fn reload(&self) -> Result<Value, Refusal>;
 
-    /// Why a watcher (`anonymous` is nobody that is known) sees what she sees of a presentity. `rules`: by this ruleset, in place of
-    /// what is stored.
+    /// Why a watcher (`anonymous` is nobody that is known) sees what she sees of a presentity. `rules`: as if this ruleset were stored as her
+    /// `pres-rules/…/index`.
     ///
     /// # Errors
     /// Nobody of that name is served here, or these are no rules.
